@@ -1,0 +1,68 @@
+/**
+ * Every error that a caller may meet, by its code, and the HTTP status that the exception filter answers with.
+ * Codes are part of the API: they are documented, and clients branch on them.
+ */
+export const STATUS_OF = {
+  invalid_request: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  unknown_instance: 404,
+  unknown_binding: 404,
+  unknown_operation: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  operation_in_progress: 409,
+  operation_ended: 409,
+  cancelled: 409,
+  gone: 410,
+  api_version: 412,
+  too_large: 413,
+  unsupported_media_type: 415,
+  async_required: 422,
+  maintenance_info_conflict: 422,
+  not_supported: 422,
+  too_many_requests: 429,
+  headers_too_large: 431,
+  internal: 500,
+  timed_out: 500,
+  server_unreachable: 503,
+  starting: 503,
+  stopping: 503,
+  server_full: 507,
+} as const satisfies Record<string, number>;
+
+export type ErrorCode = keyof typeof STATUS_OF;
+
+export interface BrokerErrorOptions {
+  /** What went wrong underneath; logged, never shown. */
+  cause?: unknown;
+  /** Further members of the answer, `operation_id` for instance. Never a secret. */
+  details?: Record<string, string | number | boolean | string[]>;
+  /** Seconds after which a new try makes sense; becomes the `Retry-After` header. */
+  retryAfter?: number;
+}
+
+/**
+ * An error whose message may be shown to the user: lower case, without a full stop and without secrets.
+ * Anything that is not a `BrokerError` is answered as `internal` with a fixed text.
+ */
+export class BrokerError extends Error {
+  override readonly name = 'BrokerError';
+  readonly details: NonNullable<BrokerErrorOptions['details']>;
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: BrokerErrorOptions = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.details = options.details ?? {};
+    this.retryAfter = options.retryAfter;
+  }
+
+  get status(): number {
+    return STATUS_OF[this.code];
+  }
+}

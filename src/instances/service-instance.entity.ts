@@ -1,0 +1,37 @@
+import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } from 'typeorm';
+
+export type ServiceInstanceState = 'provisioning' | 'ready' | 'updating' | 'deprovisioning' | 'failed';
+
+/** Parameters of a provision or update, after validation against the plan's schema. */
+export interface InstanceParameters {
+  extensions?: string[];
+  locale?: string;
+}
+
+/**
+ * One service instance: one database with its roles on one server. The names on the server are drawn at random
+ * before the first statement runs there, so that every step can be repeated and everything can be found again.
+ */
+@Entity('service_instance')
+export class ServiceInstance {
+  /** The platform's id: any non-empty string up to 255 characters, compared byte by byte (collation "C"). */
+  @PrimaryColumn('text') id: string;
+  @Column('text') serviceId: string;
+  @Column('text') planId: string;
+  /** What the provision (or the last update) asked for; absent parameters are `{}`. */
+  @Column('jsonb') parameters: InstanceParameters;
+  /** Hash over service, plan and parameters: an identical PUT is recognized by it. */
+  @Column('text') fingerprint: string;
+  /** The platform's context (organization, space, instance name); stored, never compared. */
+  @Column('jsonb') context: Record<string, unknown>;
+  @Column('text', { nullable: true }) maintenanceVersion: string | null;
+  @Column('text') state: ServiceInstanceState;
+  /** Name of the configured server that holds it, for good. */
+  @Column('text') server: string;
+  @Column('text') database: string;
+  @Column('text') ownerRole: string;
+  @Column('text') connectRole: string;
+  @Column('text') readerRole: string;
+  @CreateDateColumn({ type: 'timestamptz' }) createdAt: Date;
+  @UpdateDateColumn({ type: 'timestamptz' }) updatedAt: Date;
+}
