@@ -16,7 +16,8 @@ const name = z
 const description = text('a description', 10_000);
 const metadata = z.record(z.string(), z.unknown());
 
-const SEMVER = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$/;
+const SEMVER =
+  /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$/;
 const maintenanceInfo = z.strictObject({
   version: z.string().regex(SEMVER, 'expected a semantic version such as 1.0.0'),
   description: z.string().max(10_000).optional(),
@@ -88,10 +89,12 @@ export const catalogSchema = z
   .strictObject({ services: z.array(service).default(() => z.array(service).parse(DEFAULT_SERVICES)) })
   .superRefine(({ services }, context) => {
     const unique = (seen: Set<string>, value: string, path: (string | number)[], what: string) => {
-      if (seen.has(value)) context.addIssue({ code: 'custom', path, message: `expected a unique ${what}: ${value} is taken` });
+      if (seen.has(value))
+        context.addIssue({ code: 'custom', path, message: `expected a unique ${what}: ${value} is taken` });
       seen.add(value);
     };
-    if (services.length === 0) context.addIssue({ code: 'custom', path: ['services'], message: 'expected at least one service' });
+    if (services.length === 0)
+      context.addIssue({ code: 'custom', path: ['services'], message: 'expected at least one service' });
     const ids = new Set<string>();
     const names = new Set<string>();
     services.forEach((entry, s) => {

@@ -57,9 +57,23 @@ export const DEFAULT_SERVICES = [
       longDescription: 'A database of your own on a PostgreSQL server, with backup and restore.',
     },
     plans: [
-      plan('0c5e7c56-2b0d-4b8e-8d4b-0b8b3f5f6a11', 'small', 10, '1GiB', '1GiB', 'For trying out and small applications'),
+      plan(
+        '0c5e7c56-2b0d-4b8e-8d4b-0b8b3f5f6a11',
+        'small',
+        10,
+        '1GiB',
+        '1GiB',
+        'For trying out and small applications',
+      ),
       plan('5a4d8f3e-7e0f-4d5c-9a8e-3a6f1f6b2c22', 'medium', 40, '10GiB', '4GiB', 'For applications with steady use'),
-      plan('9e1b6a72-3c4f-4f1e-8f6d-7d2c5e8a4d33', 'large', 100, '100GiB', '16GiB', 'For busy applications with much data'),
+      plan(
+        '9e1b6a72-3c4f-4f1e-8f6d-7d2c5e8a4d33',
+        'large',
+        100,
+        '100GiB',
+        '16GiB',
+        'For busy applications with much data',
+      ),
     ],
   },
 ];
