@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { catalogSchema } from './catalog.js';
 import { Secret } from './secret.js';
-import { durationSchema, sizeSchema } from './units.js';
+import { durationSchema } from './units.js';
 
 const secret = z
   .string({ error: 'expected a text' })
