@@ -20,6 +20,7 @@ export const STATUS_OF = {
   too_large: 413,
   unsupported_media_type: 415,
   async_required: 422,
+  concurrency: 422,
   maintenance_info_conflict: 422,
   not_supported: 422,
   too_many_requests: 429,

@@ -21,6 +21,10 @@ export class ServiceBinding {
   /** Password, encrypted: `keyId.iv.ciphertext.tag`, base64url (AES-256-GCM, bound to instance and binding id). */
   @Column('text') sealedPassword: string;
   @Column('text', { nullable: true }) predecessorId: string | null;
+  /** `node/process` of the broker that makes or removes it now; null when nobody does. */
+  @Column('text', { nullable: true }) runner: string | null;
+  /** Until when that broker holds it; afterwards any broker may go on with it. */
+  @Column('timestamptz', { nullable: true }) leaseUntil: Date | null;
   @Column('timestamptz', { nullable: true }) expiresAt: Date | null;
   @Column('timestamptz', { nullable: true }) renewBefore: Date | null;
   @CreateDateColumn({ type: 'timestamptz' }) createdAt: Date;

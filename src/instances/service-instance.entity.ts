@@ -32,6 +32,11 @@ export class ServiceInstance {
   @Column('text') ownerRole: string;
   @Column('text') connectRole: string;
   @Column('text') readerRole: string;
+  /**
+   * What is on the server may differ from what this row says: an update failed and could not be taken back. The
+   * broker applies the row again as soon as the server answers.
+   */
+  @Column('boolean') diverged: boolean;
   @CreateDateColumn({ type: 'timestamptz' }) createdAt: Date;
   @UpdateDateColumn({ type: 'timestamptz' }) updatedAt: Date;
 }

@@ -1,22 +1,35 @@
+import { type EntityManager } from 'typeorm';
 import { type Operation, type OperationKind, type OperationProgress } from './operation.entity.js';
 
 /** What a handler is given. */
 export interface OperationContext {
   readonly operation: Operation;
-  /** Aborted on cancel, on shut-down, and when another broker took the operation over. */
+  /** Aborted on cancel, at the deadline, on shut-down, and when another broker took the operation over. */
   readonly signal: AbortSignal;
   /** Records the phase (and progress); rejects when this attempt no longer holds the operation. */
   phase(name: string, progress?: OperationProgress): Promise<void>;
 }
 
+/** How a run or an undo ends. */
+export interface Outcome {
+  result?: Record<string, unknown>;
+  /** The last writes to the state database, in the one transaction that also marks the operation as ended. */
+  conclude?: (manager: EntityManager) => Promise<void>;
+}
+
 /**
  * The work of one kind of operation. `run` may start again from the beginning on any broker after a crash, so every
- * step of it must be repeatable. A thrown `BrokerError` of code `server_unreachable` or any error that is not a
- * `BrokerError` fails the operation after `undo`; so does a cancel.
+ * step of it must be repeatable. Whatever it throws fails the operation after `undo` (a `BrokerError` with its code
+ * and message, anything else as `internal`); a cancel aborts the signal, then `undo` runs, then it is `cancelled`.
  */
 export interface OperationHandler {
   readonly kind: OperationKind;
-  run(context: OperationContext): Promise<Record<string, unknown>>;
-  /** Removes what a failed or cancelled `run` has left; repeatable. Absent: nothing to remove. */
-  undo?(context: OperationContext, reason: unknown): Promise<void>;
+  run(context: OperationContext): Promise<Outcome>;
+  /**
+   * Removes what a failed or cancelled `run` has left; repeatable; its signal is a new one. If it throws, the
+   * operation ends as failed all the same, with the first error. Absent: nothing to remove.
+   */
+  undo?(context: OperationContext, reason: unknown): Promise<Outcome>;
+  /** After `undo` threw: the writes that say what is left to be cleaned later, with the operation's end. */
+  abandon?(operation: Operation, manager: EntityManager): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { Column, CreateDateColumn, Entity, PrimaryColumn } from 'typeorm';
-import { type Requester } from '../state/requester.js';
+import { type Requester } from '../auth/requester.js';
 import { type ErrorCode } from '../errors.js';
 
 export type OperationState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';

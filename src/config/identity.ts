@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Which broker this is: its node, kept in the data folder, and its process, new at each start. */
+export interface BrokerIdentity {
+  readonly node: string;
+  readonly process: string;
+  /** `node/process`: who runs an operation, and the application_name of its sessions behind `broker/`. */
+  readonly runner: string;
+}
+
+const NODE_ID = /^[a-z0-9]{12}$/;
+
+/** Reads the node's id from the data folder, or draws one and keeps it there; draws the process's id. */
+export function loadIdentity(dataDir: string): BrokerIdentity {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const node = nodeId(join(dataDir, 'node-id'));
+  const process = drawId();
+  return Object.freeze({ node, process, runner: `${node}/${process}` });
+}
+
+function nodeId(file: string): string {
+  const fresh = `${file}.${drawId()}`;
+  writeFileSync(fresh, drawId(), { mode: 0o600 });
+  try {
+    linkSync(fresh, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(fresh);
+  }
+  const kept = readFileSync(file, 'utf8').trim();
+  if (!NODE_ID.test(kept)) throw new Error(`expected 12 letters or digits in ${file}: delete it to have one drawn`);
+  return kept;
+}
+
+function drawId(): string {
+  return randomBytes(6).toString('hex');
+}
