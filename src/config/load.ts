@@ -20,7 +20,7 @@ export class ConfigurationError extends Error {
  * `servers` is given, what the embedded mode has left in the data folder under both.
  * @throws ConfigurationError listing every fault at once.
  */
-export function loadConfig(env: NodeJS.ProcessEnv): BrokerConfig {
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): BrokerConfig {
   const configured = readConfigured(env);
   const merged = isEmbedded(configured) ? overlay(readEmbedded(dataDir(configured)), configured) : configured;
   const parsed = configSchema.safeParse(merged);
@@ -30,7 +30,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): BrokerConfig {
 }
 
 /** Whether the private PostgreSQL of `npm start` is used, and where its data live. */
-export function embeddedMode(env: NodeJS.ProcessEnv): { embedded: boolean; dataDir: string } {
+export function embeddedMode(env: NodeJS.ProcessEnv = process.env): { embedded: boolean; dataDir: string } {
   const configured = readConfigured(env);
   return { embedded: isEmbedded(configured), dataDir: dataDir(configured) };
 }

@@ -1,0 +1,12 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { BrokerConfigModule } from './config/config.module.js';
+import { type BrokerIdentity } from './config/identity.js';
+import { type BrokerConfig } from './config/schema.js';
+import { HttpModule } from './http/http.module.js';
+
+@Module({})
+export class AppModule {
+  static for(config: BrokerConfig, identity: BrokerIdentity): DynamicModule {
+    return { module: AppModule, imports: [BrokerConfigModule.for(config, identity), HttpModule] };
+  }
+}
