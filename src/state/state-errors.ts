@@ -1,0 +1,63 @@
+import { QueryFailedError } from 'typeorm';
+import { BrokerError } from '../errors.js';
+
+/** Node's and libuv's words for a server that is not there. */
+const NETWORK = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ENOENT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'ETIMEDOUT',
+]);
+
+/**
+ * SQLSTATE of a database that does not serve us now: class 08 connection, 53300 too many connections, 57P0x shutting
+ * down or starting, 57014 our statement_timeout, 25P03 our idle_in_transaction_session_timeout, 25006 a standby,
+ * 28 refused, 3D000 no such database (PostgreSQL, Appendix A).
+ */
+const NOT_SERVING = /^(08...|53300|57P0.|57014|25P03|25006|28...|3D000)$/;
+
+/** What pg says, without any code, of a connection that broke or was not to be had in time. */
+const LOST =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Cannot use a pool after|The server does not support SSL)/;
+
+/**
+ * The error as the callers of the state database see it: `server_unreachable` (503) where the database does not
+ * answer, the error itself otherwise. Every query of the data source passes through here.
+ */
+export function translated(error: unknown): unknown {
+  if (error instanceof BrokerError) return error;
+  const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
+  if (!isUnreachable(cause)) return error;
+  return new BrokerError('server_unreachable', 'the state database cannot be reached', {
+    cause,
+    retryAfter: 5,
+    details: { state_database: true },
+  });
+}
+
+/** Whether an error says that the state database, and not a server of instances, could not be reached. */
+export function stateUnreachable(error: unknown): boolean {
+  return error instanceof BrokerError && error.details['state_database'] === true;
+}
+
+/** Whether an error is the refusal of a write by that constraint or unique index, by its name. */
+export function violates(error: unknown, constraint: string): boolean {
+  if (!(error instanceof QueryFailedError)) return false;
+  return (error.driverError as { constraint?: unknown }).constraint === constraint;
+}
+
+function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AggregateError) return error.errors.some(isUnreachable);
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string') return NETWORK.has(code) || NOT_SERVING.test(code);
+  return LOST.test(error.message);
+}
