@@ -1,6 +1,9 @@
 import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } from 'typeorm';
+import { type CatalogPlan } from '../config/catalog.js';
 
 export type ServiceInstanceState = 'provisioning' | 'ready' | 'updating' | 'deprovisioning' | 'failed';
+
+export type PlanLimits = CatalogPlan['limits'];
 
 /** Parameters of a provision or update, after validation against the plan's schema. */
 export interface InstanceParameters {
@@ -25,6 +28,8 @@ export class ServiceInstance {
   /** The platform's context (organization, space, instance name); stored, never compared. */
   @Column('jsonb') context: Record<string, unknown>;
   @Column('text', { nullable: true }) maintenanceVersion: string | null;
+  /** The plan's limits as they were last applied: what holds even after the plan left the catalog. */
+  @Column('jsonb') limits: PlanLimits;
   @Column('text') state: ServiceInstanceState;
   /** Name of the configured server that holds it, for good. */
   @Column('text') server: string;

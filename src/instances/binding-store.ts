@@ -1,0 +1,188 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { BROKER_IDENTITY } from '../config/config.module.js';
+import { type BrokerIdentity } from '../config/identity.js';
+import { ServiceBinding, type ServiceBindingState } from './service-binding.entity.js';
+
+export type NewBinding = Omit<ServiceBinding, 'createdAt' | 'updatedAt' | 'state' | 'runner' | 'leaseUntil'>;
+
+/** How long a broker may go without renewing before another one may go on with its binding. */
+export const LEASE_MS = 30_000;
+
+const LEASE = `now() + interval '${LEASE_MS} milliseconds'`;
+const FREE = '(runner IS NULL OR lease_until IS NULL OR lease_until < now())';
+
+/**
+ * What the state database knows of bindings. A binding that is being made or removed is held by one broker under a
+ * lease; the database's clock decides. Losing the hold is seen by the one who lost it: its next write says false.
+ */
+@Injectable()
+export class BindingStore {
+  readonly #runner: string;
+  readonly #node: string;
+
+  constructor(
+    private readonly source: DataSource,
+    @Inject(BROKER_IDENTITY) identity: BrokerIdentity,
+  ) {
+    this.#runner = identity.runner;
+    this.#node = identity.node;
+  }
+
+  find(instanceId: string, id: string): Promise<ServiceBinding | null> {
+    return this.source.manager.findOneBy(ServiceBinding, { instanceId, id });
+  }
+
+  of(instanceId: string): Promise<ServiceBinding[]> {
+    return this.source.manager.findBy(ServiceBinding, { instanceId });
+  }
+
+  /**
+   * Inserts a binding held by this broker, if its instance is ready (and keeps it so until this statement is
+   * committed). False: the id is taken, or the instance is not ready.
+   */
+  async begin(binding: NewBinding): Promise<boolean> {
+    const rows = await this.source.query<unknown[]>(
+      `WITH instance AS (SELECT id FROM service_instance WHERE id = $1 AND state = 'ready' FOR SHARE)
+       INSERT INTO service_binding (instance_id, id, service_id, plan_id, parameters, bind_resource, context, fingerprint,
+         state, role, access, sealed_password, predecessor_id, expires_at, renew_before, runner, lease_until)
+       SELECT id, $2, $3, $4, $5, $6, $7, $8, 'binding', $9, $10, $11, $12, $13, $14, $15, ${LEASE} FROM instance
+       ON CONFLICT DO NOTHING RETURNING 1`,
+      [
+        binding.instanceId,
+        binding.id,
+        binding.serviceId,
+        binding.planId,
+        binding.parameters,
+        binding.bindResource,
+        binding.context,
+        binding.fingerprint,
+        binding.role,
+        binding.access,
+        binding.sealedPassword,
+        binding.predecessorId,
+        binding.expiresAt,
+        binding.renewBefore,
+        this.#runner,
+      ],
+    );
+    return rows.length === 1;
+  }
+
+  /** Takes an unfinished binding that nobody holds. Null: somebody does, or it is not in that state (any more). */
+  async takeOver(instanceId: string, id: string, state: ServiceBindingState): Promise<ServiceBinding | null> {
+    const taken = await this.#update(
+      `SET runner = $3, lease_until = ${LEASE}, updated_at = now()`,
+      `state = $4 AND ${FREE}`,
+      [instanceId, id, this.#runner, state],
+    );
+    return taken ? this.find(instanceId, id) : null;
+  }
+
+  /** From ready to unbinding, held by this broker. */
+  beginRemoval(instanceId: string, id: string): Promise<boolean> {
+    return this.#update(
+      `SET state = 'unbinding', runner = $3, lease_until = ${LEASE}, updated_at = now()`,
+      `state = 'ready'`,
+      [instanceId, id, this.#runner],
+    );
+  }
+
+  /** Tells the one who makes the binding to stop; it keeps its hold until it has taken back what it made. */
+  halt(instanceId: string, id: string): Promise<boolean> {
+    return this.#update(`SET state = 'unbinding', updated_at = now()`, `state = 'binding'`, [instanceId, id]);
+  }
+
+  /** Halts all of an instance that are being made. */
+  async haltAll(instanceId: string): Promise<void> {
+    await this.source.query(
+      `UPDATE service_binding SET state = 'unbinding', updated_at = now() WHERE instance_id = $1 AND state = 'binding'`,
+      [instanceId],
+    );
+  }
+
+  /** Those of an instance that somebody makes or removes right now. */
+  async held(instanceId: string): Promise<number> {
+    const [row] = await this.source.query<{ count: number }[]>(
+      `SELECT count(*)::int AS count FROM service_binding WHERE instance_id = $1 AND NOT ${FREE}`,
+      [instanceId],
+    );
+    return row?.count ?? 0;
+  }
+
+  /** False: the hold, or the state, was lost. */
+  renew(instanceId: string, id: string, state: ServiceBindingState): Promise<boolean> {
+    return this.#update(`SET lease_until = ${LEASE}`, `state = $4 AND runner = $3`, [
+      instanceId,
+      id,
+      this.#runner,
+      state,
+    ]);
+  }
+
+  /** From binding to ready. False: it was halted, or taken over. */
+  finish(instanceId: string, id: string): Promise<boolean> {
+    return this.#update(
+      `SET state = 'ready', runner = NULL, lease_until = NULL, updated_at = now()`,
+      `state = 'binding' AND runner = $3`,
+      [instanceId, id, this.#runner],
+    );
+  }
+
+  /** Leaves it to whoever comes next, to be removed. */
+  async abandon(instanceId: string, id: string): Promise<void> {
+    await this.#update(
+      `SET state = 'unbinding', runner = NULL, lease_until = NULL, updated_at = now()`,
+      `state <> 'ready' AND runner = $3`,
+      [instanceId, id, this.#runner],
+    );
+  }
+
+  /** Lets go of it as it is. */
+  async release(instanceId: string, id: string): Promise<void> {
+    await this.#update(`SET runner = NULL, lease_until = NULL`, `state <> 'ready' AND runner = $3`, [
+      instanceId,
+      id,
+      this.#runner,
+    ]);
+  }
+
+  /** Deletes the row of a binding that this broker removes. */
+  async remove(instanceId: string, id: string): Promise<void> {
+    await this.source.query(
+      `DELETE FROM service_binding WHERE instance_id = $1 AND id = $2 AND state <> 'ready' AND runner = $3`,
+      [instanceId, id, this.#runner],
+    );
+  }
+
+  /** Takes the holds away from the processes that this node ran before. */
+  async releaseFormer(): Promise<void> {
+    await this.source.query(
+      `UPDATE service_binding SET runner = NULL, lease_until = NULL WHERE starts_with(runner, $1) AND runner <> $2`,
+      [`${this.#node}/`, this.#runner],
+    );
+  }
+
+  /** Unfinished ones that nobody holds. */
+  forsaken(): Promise<{ instance_id: string; id: string; state: ServiceBindingState; runner: string | null }[]> {
+    return this.source.query(
+      `SELECT instance_id, id, state, runner FROM service_binding WHERE state <> 'ready' AND ${FREE} LIMIT 500`,
+    );
+  }
+
+  /** Those that a deprovision which did not happen has left. */
+  async letGo(instanceId: string, manager: EntityManager): Promise<void> {
+    await manager.query(
+      `UPDATE service_binding SET runner = NULL, lease_until = NULL WHERE instance_id = $1 AND state = 'unbinding'`,
+      [instanceId],
+    );
+  }
+
+  async #update(set: string, where: string, values: unknown[]): Promise<boolean> {
+    const [, affected] = await this.source.query<[unknown[], number]>(
+      `UPDATE service_binding ${set} WHERE instance_id = $1 AND id = $2 AND ${where}`,
+      values,
+    );
+    return affected === 1;
+  }
+}
