@@ -4,12 +4,14 @@
  */
 export const STATUS_OF = {
   invalid_request: 400,
+  unknown_storage: 400,
   unauthenticated: 401,
   forbidden: 403,
   not_found: 404,
   unknown_instance: 404,
   unknown_binding: 404,
   unknown_operation: 404,
+  archive_missing: 404,
   method_not_allowed: 405,
   conflict: 409,
   operation_in_progress: 409,
@@ -19,6 +21,7 @@ export const STATUS_OF = {
   api_version: 412,
   too_large: 413,
   unsupported_media_type: 415,
+  range_not_satisfiable: 416,
   async_required: 422,
   concurrency: 422,
   maintenance_info_conflict: 422,
@@ -27,10 +30,15 @@ export const STATUS_OF = {
   headers_too_large: 431,
   internal: 500,
   timed_out: 500,
+  storage_unreachable: 502,
+  storage_denied: 502,
+  storage_missing: 502,
+  storage_failed: 502,
   server_unreachable: 503,
   starting: 503,
   stopping: 503,
   server_full: 507,
+  storage_full: 507,
 } as const satisfies Record<string, number>;
 
 export type ErrorCode = keyof typeof STATUS_OF;
