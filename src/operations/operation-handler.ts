@@ -4,6 +4,11 @@ import { type Operation, type OperationKind, type OperationProgress } from './op
 /** What a handler is given. */
 export interface OperationContext {
   readonly operation: Operation;
+  /**
+   * `node/process` of the broker whose attempt broke off, where this one goes on after a crash: its sessions on the
+   * servers may still be at work. Null at the first attempt and after an orderly hand-over.
+   */
+  readonly formerRunner: string | null;
   /** Aborted on cancel, at the deadline, on shut-down, and when another broker took the operation over. */
   readonly signal: AbortSignal;
   /** Records the phase (and progress); rejects when this attempt no longer holds the operation. */
@@ -20,10 +25,13 @@ export interface Outcome {
 /**
  * The work of one kind of operation. `run` may start again from the beginning on any broker after a crash, so every
  * step of it must be repeatable. Whatever it throws fails the operation after `undo` (a `BrokerError` with its code
- * and message, anything else as `internal`); a cancel aborts the signal, then `undo` runs, then it is `cancelled`.
+ * and message, anything else as `internal`); a cancel aborts the signal, then `undo` runs, then it is `cancelled`,
+ * also where `run` had not begun yet or ended well in spite of it.
  */
 export interface OperationHandler {
   readonly kind: OperationKind;
+  /** Moves much data: at most `operations.parallel` of all such kinds together run on a broker. */
+  readonly heavy?: true;
   run(context: OperationContext): Promise<Outcome>;
   /**
    * Removes what a failed or cancelled `run` has left; repeatable; its signal is a new one. If it throws, the

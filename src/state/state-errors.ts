@@ -28,6 +28,13 @@ const NOT_SERVING = /^(08...|53300|57P0.|57014|25P03|25006|28...|3D000)$/;
 const LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Cannot use a pool after|The server does not support SSL)/;
 
+/** The state database, and not a server of instances, could not be reached: 503. */
+class StateUnreachableError extends BrokerError {
+  constructor(cause: unknown) {
+    super('server_unreachable', 'the state database cannot be reached', { cause, retryAfter: 5 });
+  }
+}
+
 /**
  * The error as the callers of the state database see it: `server_unreachable` (503) where the database does not
  * answer, the error itself otherwise. Every query of the data source passes through here.
@@ -35,17 +42,12 @@ const LOST =
 export function translated(error: unknown): unknown {
   if (error instanceof BrokerError) return error;
   const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
-  if (!isUnreachable(cause)) return error;
-  return new BrokerError('server_unreachable', 'the state database cannot be reached', {
-    cause,
-    retryAfter: 5,
-    details: { state_database: true },
-  });
+  return isUnreachable(cause) ? new StateUnreachableError(cause) : error;
 }
 
-/** Whether an error says that the state database, and not a server of instances, could not be reached. */
+/** Whether an error says that the state database could not be reached. */
 export function stateUnreachable(error: unknown): boolean {
-  return error instanceof BrokerError && error.details['state_database'] === true;
+  return error instanceof StateUnreachableError;
 }
 
 /** Whether an error is the refusal of a write by that constraint or unique index, by its name. */

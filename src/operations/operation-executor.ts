@@ -1,0 +1,174 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { setTimeout as pause } from 'node:timers/promises';
+import { DataSource, type EntityManager } from 'typeorm';
+import { BrokerError } from '../errors.js';
+import { stateUnreachable } from '../state/state-errors.js';
+import { type OperationHandler, type Outcome } from './operation-handler.js';
+import { OperationQueue } from './operation-queue.js';
+import { OperationLostError, type OperationRun, stopError } from './operation-run.js';
+import { type Ending, OperationStore } from './operation-store.js';
+import { OperationWaiters } from './operation-waiters.js';
+import { type OperationProgress } from './operation.entity.js';
+
+/** Longest undo, in ms; then it counts as one that threw. */
+const UNDO_LIMIT_MS = 600_000;
+
+/** Wait between tries of a write while the state database cannot be reached, in ms. */
+const RETRY_MS = 500;
+
+const INTERNAL = 'internal error, see the broker log';
+
+/** Brings one attempt to its end: run, undo, abandon, or hand over; each end is one transaction. */
+@Injectable()
+export class OperationExecutor {
+  private readonly logger = new Logger(OperationExecutor.name);
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly store: OperationStore,
+    private readonly queue: OperationQueue,
+    private readonly waiters: OperationWaiters,
+  ) {}
+
+  /** Never rejects. */
+  async execute(run: OperationRun, handler: OperationHandler, deadlineMs: number): Promise<void> {
+    try {
+      const failure = await this.attempt(run, handler, deadlineMs);
+      if (failure !== undefined && !run.released) await this.undo(run, handler, failure.thrown);
+      if (run.stopped === 'stopping') await this.handOver(run);
+    } catch (error) {
+      // The job's beats end with the attempt: it is taken up again, here or elsewhere.
+      if (!(error instanceof OperationLostError)) this.log(run, 'broke off, to be taken up again', error);
+    }
+  }
+
+  /** Gives the operation back to the queue; nothing happens where the attempt does not hold it any more. */
+  async handOver(run: OperationRun): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      if (!(await this.store.requeue(manager, run))) return;
+      await this.queue.giveBack(manager, run.operation.kind, run.job);
+      this.logger.log(`${describe(run)} is handed over`);
+    });
+  }
+
+  /** Undefined: concluded, or lost. */
+  private async attempt(run: OperationRun, handler: OperationHandler, deadlineMs: number) {
+    const deadline = setTimeout(() => run.stop('timed_out'), Math.max(0, deadlineMs - run.elapsedMs));
+    try {
+      run.signal.throwIfAborted();
+      const outcome = await handler.run(this.context(run));
+      if (run.released) return undefined;
+      if (await this.end(run, ending('succeeded', outcome), outcome.conclude)) return undefined;
+      run.stop('cancelled');
+      return { thrown: stopError('cancelled') };
+    } catch (thrown) {
+      return { thrown };
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  private async undo(run: OperationRun, handler: OperationHandler, thrown: unknown): Promise<void> {
+    const cancelled = run.stopped === 'cancelled';
+    const failure = run.beginUndo(thrown);
+    const error = this.errorOf(run, failure);
+    const limit = setTimeout(() => run.stop('timed_out'), UNDO_LIMIT_MS);
+    try {
+      const outcome = (await handler.undo?.(this.context(run), failure)) ?? {};
+      if (run.released) return;
+      await this.end(run, { ...ending(cancelled ? 'cancelled' : 'failed', outcome), error }, outcome.conclude);
+    } catch (second) {
+      if (run.released) return;
+      this.log(run, 'could not be undone', second);
+      await this.abandon(run, handler, { state: 'failed', error });
+    } finally {
+      clearTimeout(limit);
+    }
+  }
+
+  private async abandon(run: OperationRun, handler: OperationHandler, end: Ending): Promise<void> {
+    try {
+      await this.end(run, end, async (manager) => handler.abandon?.(run.operation, manager));
+    } catch (error) {
+      if (run.released) return;
+      this.log(run, 'could not be abandoned', error);
+      await this.end(run, end);
+    }
+  }
+
+  /**
+   * The end of the operation, the handler's last writes and the job's end in one transaction, tried until the state
+   * database answers. False: it is to succeed, but a cancel was accepted before.
+   */
+  private async end(run: OperationRun, end: Ending, conclude?: (manager: EntityManager) => Promise<void>) {
+    const ended = await this.persist(run, () =>
+      this.dataSource.transaction(async (manager) => {
+        const operation = await this.store.end(manager, run, end);
+        if (operation === undefined) return undefined;
+        await conclude?.(manager);
+        await this.queue.remove(manager, operation.kind, operation.id);
+        return operation;
+      }),
+    );
+    if (ended !== undefined) {
+      this.logger.log(`${describe(run)} ${ended.state}`);
+      this.waiters.ended(ended);
+      return true;
+    }
+    const now = await this.persist(run, () => this.store.find(run.id));
+    // The COMMIT may have been done though its answer was lost with the connection.
+    if (now.attempt === run.attempt && now.runner === run.runner && now.state !== 'queued') {
+      if (now.state === 'running') return false;
+      this.waiters.ended(now);
+      return true;
+    }
+    run.stop('lost');
+    throw new OperationLostError();
+  }
+
+  private context(run: OperationRun) {
+    return run.context((name, progress) => this.phase(run, name, progress));
+  }
+
+  private async phase(run: OperationRun, name: string, progress: OperationProgress): Promise<void> {
+    if (run.released) throw stopError(run.stopped ?? 'lost');
+    if (await this.persist(run, () => this.store.phase(run, name, progress))) return;
+    run.stop('lost');
+    throw new OperationLostError();
+  }
+
+  /** A state database that is away for a while fails no operation: the write waits for it. */
+  private async persist<T>(run: OperationRun, write: () => Promise<T>): Promise<T> {
+    for (;;) {
+      if (run.stopped === 'lost') throw new OperationLostError();
+      try {
+        return await write();
+      } catch (error) {
+        if (!stateUnreachable(error) || run.released) throw error;
+        await pause(RETRY_MS);
+      }
+    }
+  }
+
+  private errorOf(run: OperationRun, failure: unknown): NonNullable<Ending['error']> {
+    if (failure instanceof BrokerError) {
+      this.logger.warn(`${describe(run)}: ${failure.message}`);
+      return { code: failure.code, detail: failure.message };
+    }
+    this.log(run, 'failed', failure);
+    return { code: 'internal', detail: INTERNAL };
+  }
+
+  private log(run: OperationRun, what: string, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.logger.error(`${describe(run)} ${what}`, text);
+  }
+}
+
+function ending(state: Ending['state'], { result }: Outcome): Ending {
+  return result === undefined ? { state } : { state, result };
+}
+
+function describe({ operation, attempt }: OperationRun): string {
+  return `${operation.kind} ${operation.id}, attempt ${attempt},`;
+}

@@ -1,0 +1,191 @@
+import { Injectable } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { DataSource, type EntityManager } from 'typeorm';
+import { type Requester } from '../auth/requester.js';
+import { BrokerError, type ErrorCode } from '../errors.js';
+import { Operation, type OperationKind, type OperationProgress, type OperationState } from './operation.entity.js';
+
+export interface NewOperation {
+  kind: OperationKind;
+  instanceId: string;
+  /** What the handler needs besides the instance; never a secret. */
+  input?: Record<string, unknown>;
+  requestedBy: Requester;
+  requestId: string;
+}
+
+export interface OperationList {
+  operations: Operation[];
+  /** Goes on after this one; null at the end. */
+  next: string | null;
+}
+
+/** One attempt's hold on an operation: every write of a run names it, so that a superseded run writes nothing. */
+export interface Hold {
+  readonly id: string;
+  readonly attempt: number;
+  readonly runner: string;
+}
+
+export interface Claimed {
+  operation: Operation;
+  formerRunner: string | null;
+  /** Since the first start of any attempt, by the database's clock. */
+  elapsedMs: number;
+}
+
+export interface Ending {
+  state: Extract<OperationState, 'succeeded' | 'failed' | 'cancelled'>;
+  result?: Record<string, unknown>;
+  error?: { code: ErrorCode; detail: string };
+}
+
+type Row = Record<string, unknown>;
+
+const HELD = `id = $1 AND attempt = $2 AND runner = $3 AND state = 'running'`;
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** The statements on the table `operation`. */
+@Injectable()
+export class OperationStore {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async insert(manager: EntityManager, ask: NewOperation): Promise<Operation> {
+    const rows = await manager.query<Row[]>(
+      `INSERT INTO operation (id, kind, instance_id, state, input, requested_by, request_id)
+       VALUES ($1, $2, $3, 'queued', $4, $5, $6) RETURNING *`,
+      [randomUUID(), ask.kind, ask.instanceId, ask.input ?? {}, ask.requestedBy, ask.requestId],
+    );
+    return this.entity(rows[0]);
+  }
+
+  /** Takes the operations of these ids that have not ended: a new attempt of each, held by this runner. */
+  async claim(manager: EntityManager, ids: string[], runner: string): Promise<Claimed[]> {
+    const [rows] = await manager.query<[Row[], number]>(
+      `UPDATE operation SET state = 'running', attempt = operation.attempt + 1, runner = $2, next_try_at = NULL,
+         started_at = coalesce(operation.started_at, now())
+       FROM (SELECT id, runner FROM operation
+             WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') FOR UPDATE) AS former
+       WHERE operation.id = former.id
+       RETURNING operation.*, former.runner AS former_runner,
+         extract(epoch FROM now() - operation.started_at)::float8 * 1000 AS elapsed_ms`,
+      [ids, runner],
+    );
+    return rows.map((row) => ({
+      operation: this.entity(row),
+      formerRunner: row['former_runner'] === runner ? null : (row['former_runner'] as string | null),
+      elapsedMs: row['elapsed_ms'] as number,
+    }));
+  }
+
+  /** False: this attempt no longer holds the operation. */
+  async phase(hold: Hold, name: string, progress: OperationProgress): Promise<boolean> {
+    const [, count] = await this.dataSource.query<[Row[], number]>(
+      `UPDATE operation SET phase = $4, progress = $5 WHERE ${HELD}`,
+      [hold.id, hold.attempt, hold.runner, name, progress],
+    );
+    return count === 1;
+  }
+
+  /** Undefined: this attempt no longer holds the operation, or it is to succeed though a cancel was accepted. */
+  async end(manager: EntityManager, hold: Hold, ending: Ending): Promise<Operation | undefined> {
+    const [rows] = await manager.query<[Row[], number]>(
+      `UPDATE operation SET state = $4, result = $5, error = $6, finished_at = now(), next_try_at = NULL
+       WHERE ${HELD} AND ($4 <> 'succeeded' OR NOT cancel_requested) RETURNING *`,
+      [hold.id, hold.attempt, hold.runner, ending.state, ending.result ?? null, ending.error ?? null],
+    );
+    return rows[0] === undefined ? undefined : this.entity(rows[0]);
+  }
+
+  async requeue(manager: EntityManager, hold: Hold): Promise<boolean> {
+    const [, count] = await manager.query<[Row[], number]>(
+      `UPDATE operation SET state = 'queued', runner = NULL WHERE ${HELD}`,
+      [hold.id, hold.attempt, hold.runner],
+    );
+    return count === 1;
+  }
+
+  /** Undefined: unknown, or ended. */
+  async requestCancel(id: string): Promise<Operation | undefined> {
+    if (!UUID.test(id)) return undefined;
+    const [rows] = await this.dataSource.query<[Row[], number]>(
+      `UPDATE operation SET cancel_requested = true WHERE id = $1 AND state IN ('queued', 'running') RETURNING *`,
+      [id],
+    );
+    return rows[0] === undefined ? undefined : this.entity(rows[0]);
+  }
+
+  /** @throws {BrokerError} `unknown_operation` */
+  async find(id: string): Promise<Operation> {
+    const found = UUID.test(id) ? await this.dataSource.manager.findOneBy(Operation, { id }) : null;
+    if (found === null) throw new BrokerError('unknown_operation', 'there is no such operation');
+    return found;
+  }
+
+  findAll(ids: string[]): Promise<Operation[]> {
+    return this.select('WHERE id = ANY($1::uuid[])', [ids]);
+  }
+
+  async active(instanceId: string): Promise<Operation | null> {
+    const where = `WHERE instance_id = $1 AND state IN ('queued', 'running')`;
+    return (await this.select(where, [instanceId]))[0] ?? null;
+  }
+
+  async latest(instanceId: string, kind?: OperationKind): Promise<Operation | null> {
+    const where = `WHERE instance_id = $1 AND ($2::text IS NULL OR kind = $2)`;
+    const rows = await this.select(`${where} ORDER BY created_at DESC, id DESC LIMIT 1`, [instanceId, kind ?? null]);
+    return rows[0] ?? null;
+  }
+
+  /** @throws {BrokerError} `invalid_request` where `after` is no operation */
+  async list(ask: { instanceId?: string; limit: number; after?: string }): Promise<OperationList> {
+    const after = ask.after === undefined ? null : await this.cursor(ask.after);
+    const found = await this.select(
+      `WHERE ($1::text IS NULL OR instance_id = $1)
+         AND ($2::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM operation WHERE id = $2))
+       ORDER BY created_at DESC, id DESC LIMIT $3`,
+      [ask.instanceId ?? null, after, ask.limit + 1],
+    );
+    const operations = found.slice(0, ask.limit);
+    return { operations, next: found.length > ask.limit ? (operations.at(-1)?.id ?? null) : null };
+  }
+
+  /** Queued or running for a minute or more: what has to have a job. */
+  stale(): Promise<Operation[]> {
+    return this.select(
+      `WHERE state IN ('queued', 'running') AND created_at < now() - interval '1 minute' LIMIT 1000`,
+      [],
+    );
+  }
+
+  /** Running by another process of this node: a former one, since a data folder has one broker at a time. */
+  leftBehind(node: string, runner: string): Promise<Operation[]> {
+    return this.select(`WHERE state = 'running' AND starts_with(runner, $1) AND runner <> $2`, [`${node}/`, runner]);
+  }
+
+  /** Deletes operations that ended more than 30 days ago. */
+  async sweep(): Promise<void> {
+    for (let count = 1; count > 0;)
+      [, count] = await this.dataSource.query<[Row[], number]>(
+        `DELETE FROM operation WHERE id IN
+           (SELECT id FROM operation WHERE finished_at < now() - interval '30 days' LIMIT 1000)`,
+      );
+  }
+
+  private async cursor(after: string): Promise<string> {
+    const known = UUID.test(after) && (await this.dataSource.manager.existsBy(Operation, { id: after }));
+    if (!known) throw new BrokerError('invalid_request', 'after: expected the id of an operation');
+    return after;
+  }
+
+  private async select(where: string, values: unknown[]): Promise<Operation[]> {
+    const rows = await this.dataSource.query<Row[]>(`SELECT * FROM operation ${where}`, values);
+    return rows.map((row) => this.entity(row));
+  }
+
+  private entity(row: Row | undefined): Operation {
+    const { columns } = this.dataSource.getMetadata(Operation);
+    const values = columns.map(({ propertyName, databaseName }) => [propertyName, row?.[databaseName]] as const);
+    return Object.assign(new Operation(), Object.fromEntries(values) as Row);
+  }
+}

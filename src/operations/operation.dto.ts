@@ -1,0 +1,92 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { Type } from 'class-transformer';
+import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength } from 'class-validator';
+import { type ErrorCode, STATUS_OF } from '../errors.js';
+import { type Requester } from '../auth/requester.js';
+import { type Operation, type OperationKind, type OperationProgress, type OperationState } from './operation.entity.js';
+
+const KINDS: OperationKind[] = ['provision', 'update', 'deprovision'];
+const STATES: OperationState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
+const LIMITS = { message: 'expected a whole number from 1 to 1000' };
+
+export class ListOperationsQuery {
+  @ApiPropertyOptional({ description: 'Only operations of this service instance.', maxLength: 255 })
+  @IsOptional()
+  @IsString()
+  @MinLength(1, { message: 'expected an id that is not empty' })
+  @MaxLength(255, { message: 'expected an id of up to 255 characters' })
+  instance_id?: string;
+
+  @ApiPropertyOptional({ description: 'Most operations to return.', minimum: 1, maximum: 1000, default: 100 })
+  @IsOptional()
+  @Type(() => Number)
+  @IsInt(LIMITS)
+  @Min(1, LIMITS)
+  @Max(1000, LIMITS)
+  limit?: number;
+
+  @ApiPropertyOptional({ description: 'Go on after this operation: `next` of the page before.', format: 'uuid' })
+  @IsOptional()
+  @IsString()
+  after?: string;
+}
+
+class ProgressDto {
+  @ApiPropertyOptional() bytes?: number;
+  @ApiPropertyOptional() total_bytes?: number;
+  @ApiPropertyOptional() percent?: number;
+  @ApiPropertyOptional() eta_ms?: number;
+}
+
+class OperationErrorDto {
+  @ApiProperty({ enum: Object.keys(STATUS_OF) }) code: ErrorCode;
+  @ApiProperty() detail: string;
+}
+
+/** An operation as the API gives it: snake_case, times in RFC 3339 and UTC. */
+export class OperationDto {
+  @ApiProperty({ format: 'uuid' }) id: string;
+  @ApiProperty({ enum: KINDS }) kind: OperationKind;
+  @ApiProperty() instance_id: string;
+  @ApiProperty({ enum: STATES }) state: OperationState;
+  @ApiProperty({ type: String, nullable: true, description: 'The step that runs now, or ran last.' })
+  phase: string | null;
+  @ApiProperty({ type: ProgressDto }) progress: OperationProgress;
+  @ApiProperty({ description: 'Number of starts so far: more than one after a crash or a hand-over.' })
+  attempt: number;
+  @ApiPropertyOptional({ format: 'date-time' }) next_try_at?: string;
+  @ApiPropertyOptional({ type: OperationErrorDto }) error?: { code: ErrorCode; detail: string };
+  @ApiPropertyOptional({ type: 'object', additionalProperties: true }) result?: Record<string, unknown>;
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Who asked for it: realm and user.' })
+  requested_by: Requester;
+  @ApiProperty() request_id: string;
+  @ApiProperty({ format: 'date-time' }) created_at: string;
+  @ApiProperty({ type: String, format: 'date-time', nullable: true }) started_at: string | null;
+  @ApiProperty({ type: String, format: 'date-time', nullable: true }) finished_at: string | null;
+}
+
+export class OperationListDto {
+  @ApiProperty({ type: [OperationDto], description: 'Newest first.' }) operations: OperationDto[];
+  @ApiProperty({ type: String, nullable: true, description: '`after` of the next page; null at the end.' })
+  next: string | null;
+}
+
+export function operationDto(operation: Operation): OperationDto {
+  return {
+    id: operation.id,
+    kind: operation.kind,
+    instance_id: operation.instanceId,
+    state: operation.state,
+    phase: operation.phase,
+    progress: operation.progress,
+    attempt: operation.attempt,
+    ...(operation.nextTryAt === null ? {} : { next_try_at: operation.nextTryAt.toISOString() }),
+    ...(operation.error === null ? {} : { error: operation.error }),
+    ...(operation.result === null ? {} : { result: operation.result }),
+    requested_by: operation.requestedBy,
+    request_id: operation.requestId,
+    created_at: operation.createdAt.toISOString(),
+    started_at: operation.startedAt?.toISOString() ?? null,
+    finished_at: operation.finishedAt?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,18 @@
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { OperationExecutor } from './operation-executor.js';
+import { OperationQueue } from './operation-queue.js';
+import { OperationRunner } from './operation-runner.js';
+import { OperationStore } from './operation-store.js';
+import { OperationWaiters } from './operation-waiters.js';
+import { Operation } from './operation.entity.js';
+import { OperationsController } from './operations.controller.js';
+import { OperationsService } from './operations.service.js';
+
+@Module({
+  imports: [TypeOrmModule.forFeature([Operation])],
+  controllers: [OperationsController],
+  providers: [OperationsService, OperationStore, OperationQueue, OperationExecutor, OperationRunner, OperationWaiters],
+  exports: [OperationsService],
+})
+export class OperationsModule {}
