@@ -2,11 +2,13 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { BrokerConfigModule } from './config/config.module.js';
 import { type BrokerIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
+import { HealthModule } from './health/health.module.js';
 import { HttpModule } from './http/http.module.js';
+import { StateModule } from './state/state.module.js';
 
-@Module({})
+@Module({ imports: [HttpModule, StateModule, HealthModule] })
 export class AppModule {
   static for(config: BrokerConfig, identity: BrokerIdentity): DynamicModule {
-    return { module: AppModule, imports: [BrokerConfigModule.for(config, identity), HttpModule] };
+    return { module: AppModule, imports: [BrokerConfigModule.for(config, identity)] };
   }
 }

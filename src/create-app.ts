@@ -1,36 +1,102 @@
-import 'reflect-metadata';
-import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type Server } from 'node:https';
+import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type DestinationStream, type Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { type BrokerIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
+import { createHttpApp } from './http/http-app.js';
 import { Lifecycle } from './http/lifecycle.js';
+import { createLog } from './http/log.js';
+import { reloadTls } from './http/tls.js';
+import { StateDatabase } from './state/state-database.js';
 
 export interface BrokerApp {
   app: NestFastifyApplication;
-  /** Listens and resolves with the URL; answers 503 `starting` until `ready`. */
+  /** Listens and resolves with the URL; API calls are answered 503 `starting` until `ready`. */
   listen(): Promise<string>;
-  /** Resolves when the state database is connected and migrated, and operations and broker have started. */
+  /**
+   * Resolves when the state database is connected and migrated, and operations and broker have started. Rejects when
+   * that cannot be, or when the broker is closed before.
+   */
   ready: Promise<void>;
+  /** Takes a renewed certificate into use; one that cannot be used is logged, and the former one stays. */
+  reloadTls(): void;
   /** Ends cleanly: no new work, running requests drain, operations are handed over, pools are closed. */
   close(): Promise<void>;
 }
 
-export async function createApp(config: BrokerConfig, identity: BrokerIdentity): Promise<BrokerApp> {
-  const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.for(config, identity),
-    new FastifyAdapter({ routerOptions: { maxParamLength: 4096 } }),
-    { bodyParser: false, abortOnError: false },
-  );
-  const lifecycle = app.get(Lifecycle);
-  return {
-    app,
-    async listen() {
-      await app.listen(config.http.port, config.http.host);
-      lifecycle.markReady();
-      return await app.getUrl();
-    },
-    ready: Promise.resolve(),
-    close: () => app.close(),
-  };
+export interface CreateAppOptions {
+  /** Where the log goes; standard output by default. */
+  logTo?: DestinationStream;
+}
+
+/** Builds the broker; it starts as soon as it listens. */
+export async function createApp(
+  config: BrokerConfig,
+  identity: BrokerIdentity,
+  options: CreateAppOptions = {},
+): Promise<BrokerApp> {
+  const log = await createLog(config.log, options.logTo);
+  const app = await createHttpApp(AppModule.for(config, identity), config.http, log);
+  return new RunningBroker(app, config, log);
+}
+
+class RunningBroker implements BrokerApp {
+  readonly ready: Promise<void>;
+  #begin: () => void = () => undefined;
+  #closed: Promise<void> | undefined;
+  readonly #lifecycle: Lifecycle;
+  readonly #state: StateDatabase;
+
+  constructor(
+    readonly app: NestFastifyApplication,
+    private readonly config: BrokerConfig,
+    private readonly log: Logger,
+  ) {
+    this.#lifecycle = app.get(Lifecycle);
+    this.#state = app.get(StateDatabase, { strict: false });
+    const begun = new Promise<void>((resolve) => (this.#begin = resolve));
+    this.ready = begun.then(() => this.#start());
+    this.ready.catch(() => undefined);
+  }
+
+  async listen(): Promise<string> {
+    const { host, port } = this.config.http;
+    await this.app.listen(port, host);
+    this.#begin();
+    return this.app.getUrl();
+  }
+
+  reloadTls(): void {
+    const { tls } = this.config.http;
+    if (tls === undefined) return;
+    try {
+      reloadTls(this.app.getHttpServer() as unknown as Server, tls);
+      this.log.info('the certificate was read anew');
+    } catch (error) {
+      this.log.error({ err: error }, 'the new certificate cannot be used, the former one stays');
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#stop();
+    return this.#closed;
+  }
+
+  async #start(): Promise<void> {
+    const { stopping } = this.#lifecycle;
+    await this.#state.connect(stopping);
+    stopping.throwIfAborted();
+    this.#lifecycle.markReady();
+  }
+
+  async #stop(): Promise<void> {
+    this.#lifecycle.markStopping();
+    this.#begin();
+    await this.ready.catch(() => undefined);
+    if (!(await this.#lifecycle.drained(this.config.operations.grace)))
+      this.log.warn('some requests were still running after the grace period');
+    await this.app.close();
+    await this.#state.close();
+  }
 }

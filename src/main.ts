@@ -1,8 +1,67 @@
-import { loadConfig } from './config/load.js';
+import { ConfigurationError, loadConfig } from './config/load.js';
 import { loadIdentity } from './config/identity.js';
-import { createApp } from './create-app.js';
+import { type BrokerConfig } from './config/schema.js';
 
-const config = loadConfig();
-const broker = await createApp(config, loadIdentity(config.data_dir));
-const url = await broker.listen();
-process.send?.({ ready: url });
+/** BSD's EX_CONFIG. */
+const EXIT_CONFIGURATION = 78;
+
+const [command] = process.argv.slice(2);
+if (command === '--print-config-docs') {
+  const { configurationDocs } = await import('./config/docs.js');
+  process.stdout.write(configurationDocs());
+} else {
+  const config = configuration();
+  if (config === undefined) process.exitCode = EXIT_CONFIGURATION;
+  else if (command === '--check-config') process.stdout.write('the configuration is valid\n');
+  else await run(config);
+}
+
+function configuration(): BrokerConfig | undefined {
+  try {
+    return loadConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return undefined;
+  }
+}
+
+async function run(config: BrokerConfig): Promise<void> {
+  const { createApp } = await import('./create-app.js');
+  const broker = await createApp(config, loadIdentity(config.data_dir));
+  let stopping = false;
+  const stop = () => {
+    stopping = true;
+    broker.close().then(
+      () => process.exit(0),
+      (error: unknown) => fail(error),
+    );
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+  process.on('SIGHUP', () => broker.reloadTls());
+  // With the process that started it gone, nobody would end the broker.
+  if (process.send) process.on('disconnect', stop);
+  try {
+    const url = await broker.listen();
+    await broker.ready;
+    process.send?.({ ready: url });
+  } catch (error) {
+    if (stopping) return;
+    fail(listenFault(error, config) ?? error);
+  }
+}
+
+function listenFault(error: unknown, { http }: BrokerConfig): string | undefined {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EADDRINUSE')
+    return `port ${http.port} of ${http.host} is taken: set BROKER_PORT (or http.port) to a free one`;
+  return code === 'EACCES'
+    ? `port ${http.port} may not be used by this user: set BROKER_PORT (or http.port)`
+    : undefined;
+}
+
+function fail(reason: unknown): void {
+  const text = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+}

@@ -37,7 +37,7 @@ export function embeddedMode(env: NodeJS.ProcessEnv = process.env): { embedded: 
 
 function readConfigured(env: NodeJS.ProcessEnv): Tree {
   const file = env['BROKER_CONFIG'];
-  return withEnvironment(file ? readTree(file, 'BROKER_CONFIG') : {}, env);
+  return withEnvironment(file ? withoutNulls(readTree(file, 'BROKER_CONFIG')) : {}, env);
 }
 
 function readTree(file: string, named: string): Tree {
@@ -51,6 +51,22 @@ function readTree(file: string, named: string): Tree {
   }
   if (!isTree(tree)) throw new ConfigurationError([`${named}: expected ${file} to hold keys and values`]);
   return tree;
+}
+
+/** A key without a value (`ca: `) is an absent one, and so is a section of which nothing else is left. */
+function withoutNulls(tree: Tree): Tree {
+  const entries = Object.entries(tree).flatMap(([key, value]): [string, unknown][] => {
+    if (value === null) return [];
+    if (key === 'catalog') return [[key, value]];
+    const kept = Array.isArray(value)
+      ? value.map((item: unknown) => (isTree(item) ? withoutNulls(item) : item))
+      : isTree(value)
+        ? withoutNulls(value)
+        : value;
+    const emptied = isTree(value) && isTree(kept) && Object.keys(value).length > 0 && Object.keys(kept).length === 0;
+    return emptied ? [] : [[key, kept]];
+  });
+  return Object.fromEntries(entries);
 }
 
 function withEnvironment(file: Tree, env: NodeJS.ProcessEnv): Tree {

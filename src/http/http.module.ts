@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
+import { AuthModule } from '../auth/auth.module.js';
 import { Lifecycle } from './lifecycle.js';
 
 @Global()
-@Module({ providers: [Lifecycle], exports: [Lifecycle] })
+@Module({ imports: [AuthModule], providers: [Lifecycle], exports: [Lifecycle] })
 export class HttpModule {}

@@ -2,10 +2,12 @@ import { Injectable } from '@nestjs/common';
 
 export type LifecycleState = 'starting' | 'ready' | 'stopping';
 
-/** Where the broker stands between its start and its end. */
+/** Where the broker stands between its start and its end, and how many requests it is answering. */
 @Injectable()
 export class Lifecycle {
   #state: LifecycleState = 'starting';
+  #running = 0;
+  #whenIdle: (() => void)[] = [];
   readonly #stopping = new AbortController();
 
   get state(): LifecycleState {
@@ -24,5 +26,26 @@ export class Lifecycle {
   markStopping(): void {
     this.#state = 'stopping';
     this.#stopping.abort();
+  }
+
+  requestStarted(): void {
+    this.#running += 1;
+  }
+
+  requestEnded(): void {
+    this.#running -= 1;
+    if (this.#running === 0) this.#whenIdle.splice(0).forEach((resolve) => resolve());
+  }
+
+  /** Resolves when no request is running any more, at the latest after `withinMs`; says whether all had ended. */
+  async drained(withinMs: number): Promise<boolean> {
+    if (this.#running === 0) return true;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), withinMs);
+      this.#whenIdle.push(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
   }
 }

@@ -1,0 +1,43 @@
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** PEM text as it is, else the contents of the file that is named. */
+export function readPem(textOrPath: string): string {
+  return textOrPath.includes('-----BEGIN ') ? textOrPath : readFileSync(textOrPath, 'utf8');
+}
+
+/** Says why the certificates cannot be used, or undefined where they can. */
+export function certificateFault(textOrPath: string): string | undefined {
+  return faultOf('certificates in PEM form, or the path of a file with them', () => {
+    const each = readPem(textOrPath).match(CERTIFICATE) ?? [];
+    if (each.length === 0) throw new Error('no certificate in it');
+    each.forEach((pem) => new X509Certificate(pem));
+  });
+}
+
+/** Says why the private key cannot be used, or undefined where it can. */
+export function privateKeyFault(textOrPath: string): string | undefined {
+  return faultOf('a private key in PEM form, or the path of a file with it', () =>
+    createPrivateKey(readPem(textOrPath)),
+  );
+}
+
+/** Says that the key is not the certificate's, or undefined where it is; both have been found readable before. */
+export function keyPairFault(certificate: string, privateKey: string): string | undefined {
+  const [leaf] = readPem(certificate).match(CERTIFICATE) ?? [];
+  const matches =
+    leaf !== undefined && new X509Certificate(leaf).checkPrivateKey(createPrivateKey(readPem(privateKey)));
+  return matches ? undefined : 'expected the private key of the certificate';
+}
+
+function faultOf(expected: string, check: () => unknown): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    // The messages of the file system and of OpenSSL name paths and formats, never contents.
+    return `expected ${expected}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

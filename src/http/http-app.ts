@@ -1,0 +1,80 @@
+import 'reflect-metadata';
+import helmet from '@fastify/helmet';
+import { type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type FastifyError, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
+import { type Logger } from 'pino';
+import { Authenticator } from '../auth/authenticator.js';
+import { type BrokerConfig } from '../config/schema.js';
+import { JSON_LIMIT, installBodyParser } from './body-parser.js';
+import { clientErrorHandler } from './client-error.js';
+import { Lifecycle } from './lifecycle.js';
+import { FrameworkLog } from './log.js';
+import { ProblemFilter, answerError } from './problem.filter.js';
+import { installRequestHooks } from './request-hooks.js';
+import { requestIdOf } from './request-id.js';
+import { KnownRoutes } from './routes.js';
+import { readTls } from './tls.js';
+import { createValidationPipe } from './validation.js';
+
+/** An id of 255 characters, each of up to four bytes, each byte percent-encoded. */
+const MAX_ENCODED_ID = 255 * 4 * 3;
+
+/** Longest time for a request's headers to arrive, and for all of it, in ms. */
+const HEADERS_TIMEOUT = 20_000;
+const REQUEST_TIMEOUT = 60_000;
+
+/** Longer than the Gorouter keeps an idle connection (90 s), so that it never uses one that was just closed. */
+const KEEP_ALIVE_TIMEOUT = 95_000;
+
+/** The application over `module`, with everything that all routes have in common; it does not listen yet. */
+export async function createHttpApp(
+  module: DynamicModule,
+  config: BrokerConfig['http'],
+  log: Logger,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(serverOptions(config, log)), {
+    bodyParser: false,
+    abortOnError: false,
+    logger: new FrameworkLog(log),
+  });
+  const fastify = app.getHttpAdapter().getInstance();
+  const routes = new KnownRoutes();
+  routes.watch(fastify);
+  fastify.server.headersTimeout = HEADERS_TIMEOUT;
+  await app.register(helmet, {
+    hsts: config.tls !== undefined,
+    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] }, useDefaults: false },
+  });
+  installRequestHooks(fastify, {
+    log,
+    routes,
+    lifecycle: app.get(Lifecycle),
+    authenticator: app.get(Authenticator, { strict: false }),
+  });
+  installBodyParser(fastify);
+  app.useGlobalFilters(new ProblemFilter(log));
+  app.useGlobalPipes(createValidationPipe());
+  return app;
+}
+
+function serverOptions(config: BrokerConfig['http'], log: Logger): FastifyServerOptions & object {
+  return {
+    ...(config.tls === undefined ? {} : { https: readTls(config.tls) }),
+    trustProxy: config.trusted_proxies.length === 0 ? false : [...config.trusted_proxies],
+    bodyLimit: JSON_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    requestIdHeader: false,
+    genReqId: (request) => requestIdOf(request.headers),
+    routerOptions: { maxParamLength: MAX_ENCODED_ID },
+    clientErrorHandler: clientErrorHandler(log),
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      reply.header('x-request-id', request.id);
+      answerError(error, request, reply, log);
+    },
+  };
+}

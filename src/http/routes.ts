@@ -1,0 +1,26 @@
+import { type FastifyInstance } from 'fastify';
+
+/** Which methods each known path takes: a known path with another method is 405, not 404. */
+export class KnownRoutes {
+  readonly #routes: { segments: string[]; methods: string[] }[] = [];
+
+  watch(fastify: FastifyInstance): void {
+    fastify.addHook('onRoute', ({ method, url }) => {
+      this.#routes.push({ segments: url.split('/'), methods: [method].flat() });
+    });
+  }
+
+  /** Sorted and unique; empty for an unknown path. */
+  methodsOf(url: string): string[] {
+    const given = url.replace(/[?#].*$/, '').split('/');
+    const fitting = this.#routes.filter(({ segments }) => fits(segments, given));
+    return [...new Set(fitting.flatMap(({ methods }) => methods))].sort();
+  }
+}
+
+function fits(segments: string[], given: string[]): boolean {
+  return (
+    segments.length === given.length &&
+    segments.every((segment, index) => (segment.startsWith(':') ? given[index] !== '' : segment === given[index]))
+  );
+}
