@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createCluster, BROKER_ROLE, makeServerFolder, STATE, SUPERUSER } from '../embedded/cluster.mjs';
+import { obtainPostgres } from '../embedded/obtain-postgres.mjs';
+import { prepareCheckout } from '../embedded/prepare.mjs';
+import { DIST, projectNode } from '../embedded/project.mjs';
+import { findFreePort, startServer } from '../embedded/server.mjs';
+import { createSteps } from '../embedded/steps.mjs';
+
+/**
+ * A broker as operators run it (its own process, from the build) with a PostgreSQL that really writes to disk.
+ * @typedef {object} BenchBroker
+ * @property {string} url
+ * @property {{ username: string, password: string }} platform
+ * @property {number} pid of the broker
+ * @property {string} postgresVersion
+ * @property {(database?: string) => string} superuserUrl
+ * @property {string} brokerUrl
+ * @property {string} stateUrl
+ * @property {string} serverLog where the server writes what the broker's sessions execute
+ * @property {() => Promise<void>} end ends both and removes their data
+ */
+
+const secret = () => randomBytes(16).toString('hex');
+
+/** @param {{ maxConnections: number }} options @returns {Promise<BenchBroker>} */
+export async function startBenchBroker({ maxConnections }) {
+  const steps = createSteps();
+  const signal = new AbortController().signal;
+  await prepareCheckout(steps, signal);
+  const postgres = await obtainPostgres(process.env, steps, signal);
+  const folder = mkdtempSync(join(tmpdir(), 'broker-bench-'));
+  chmodSync(folder, 0o711);
+  const cluster = join(folder, 'postgresql');
+  makeServerFolder(cluster);
+  const passwords = { postgres: secret(), broker: secret(), state: secret() };
+  await createCluster(postgres, cluster, passwords, { sync: true });
+  const port = await findFreePort();
+  const server = await startServer(
+    postgres,
+    cluster,
+    { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 200, log_line_prefix: '' },
+    { diesWithParent: true },
+  );
+  const url = (/** @type {string} */ user, /** @type {string} */ password, /** @type {string} */ database) =>
+    `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
+  const brokerUrl = url(BROKER_ROLE, passwords.broker, 'postgres');
+  const stateUrl = url(STATE, passwords.state, STATE);
+  const platform = { username: 'platform', password: secret() };
+  const config = join(folder, 'broker.json');
+  mkdirSync(join(folder, 'broker'), { mode: 0o700 });
+  writeFileSync(
+    config,
+    JSON.stringify({
+      data_dir: join(folder, 'broker'),
+      http: { port: 0 },
+      platform: { credentials: [platform] },
+      admin: { credentials: [{ username: 'admin', password: secret() }] },
+      state: { url: stateUrl, encryption_keys: [{ id: 'bench', secret: randomBytes(32).toString('base64') }] },
+      servers: [{ name: 'default', url: brokerUrl, sslmode: 'disable', max_connections: maxConnections }],
+      log: { level: 'info', format: 'json' },
+    }),
+    { mode: 0o600 },
+  );
+  const broker = spawn(projectNode(), [join(DIST, 'main.js')], {
+    env: { PATH: process.env['PATH'], BROKER_CONFIG: config },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const messages = /** @type {{ ready: string }[]} */ (await once(broker, 'message'));
+  return {
+    url: messages[0]?.ready ?? '',
+    platform,
+    pid: broker.pid ?? 0,
+    postgresVersion: postgres.version,
+    superuserUrl: (database = 'postgres') => url(SUPERUSER, passwords.postgres, database),
+    brokerUrl,
+    stateUrl,
+    serverLog: join(cluster, 'startup.log'),
+    end: async () => {
+      const ended = once(broker, 'exit');
+      broker.kill('SIGTERM');
+      await ended;
+      await server.stop('fast');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resident memory of a process in MB. @param {number} pid */
+export function residentMegabytes(pid) {
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kilobytes) / 1024;
+}

@@ -1,0 +1,67 @@
+import { Agent, request } from 'node:http';
+
+const SERVICE = '6b2f1f0e-5d3c-4c55-9a53-4f6f0c1a7e01';
+const PLAN = '0c5e7c56-2b0d-4b8e-8d4b-0b8b3f5f6a11';
+const BODY = JSON.stringify({ service_id: SERVICE, plan_id: PLAN, organization_guid: 'o', space_guid: 's' });
+
+/** The calls of a platform, over connections that are kept. */
+export class PlatformClient {
+  #agent = new Agent({ keepAlive: true });
+  #authorization;
+
+  /** @param {import('./bench-broker.mjs').BenchBroker} broker */
+  constructor(broker) {
+    this.url = broker.url;
+    this.#authorization = `Basic ${Buffer.from(`${broker.platform.username}:${broker.platform.password}`).toString('base64')}`;
+  }
+
+  /** @param {string} instance */
+  provision(instance) {
+    return this.#expect(201, 'PUT', `/v2/service_instances/${instance}`, BODY);
+  }
+
+  /** @param {string} instance @param {string} binding */
+  bind(instance, binding) {
+    return this.#expect(201, 'PUT', `/v2/service_instances/${instance}/service_bindings/${binding}`, BODY);
+  }
+
+  /** @param {string} instance @param {string} binding */
+  unbind(instance, binding) {
+    const query = `service_id=${SERVICE}&plan_id=${PLAN}`;
+    return this.#expect(200, 'DELETE', `/v2/service_instances/${instance}/service_bindings/${binding}?${query}`);
+  }
+
+  /** @param {string} instance */
+  deprovision(instance) {
+    return this.#expect(200, 'DELETE', `/v2/service_instances/${instance}?service_id=${SERVICE}&plan_id=${PLAN}`);
+  }
+
+  close() {
+    this.#agent.destroy();
+  }
+
+  /** @param {number} expected @param {string} method @param {string} path @param {string} [body] @returns {Promise<void>} */
+  #expect(expected, method, path, body) {
+    return new Promise((resolve, reject) => {
+      const headers = {
+        authorization: this.#authorization,
+        'x-broker-api-version': '2.17',
+        ...(body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+      };
+      const call = request(this.url + path, { method, headers, agent: this.#agent }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8');
+        answer.on('data', (/** @type {string} */ chunk) => (text += chunk));
+        answer.on('end', () =>
+          answer.statusCode === expected
+            ? resolve()
+            : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`)),
+        );
+      });
+      call.on('error', reject);
+      call.end(body);
+    });
+  }
+}
