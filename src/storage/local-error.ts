@@ -1,0 +1,23 @@
+import { BrokerError } from '../errors.js';
+import { storageError, type StorageErrorCode } from './storage-error.js';
+
+const CODES: Readonly<Record<string, StorageErrorCode>> = {
+  ENOSPC: 'storage_full',
+  EDQUOT: 'storage_full',
+  EFBIG: 'storage_full',
+  EACCES: 'storage_denied',
+  EPERM: 'storage_denied',
+  EROFS: 'storage_denied',
+  ESTALE: 'storage_unreachable',
+  ETIMEDOUT: 'storage_unreachable',
+  EHOSTDOWN: 'storage_unreachable',
+  EHOSTUNREACH: 'storage_unreachable',
+  ENOTCONN: 'storage_unreachable',
+};
+
+/** What an error of the file system says about the storage. */
+export function localError(storage: string, error: unknown): BrokerError {
+  if (error instanceof BrokerError) return error;
+  const { code = '', message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+  return storageError(CODES[code] ?? 'storage_failed', storage, message, error);
+}
