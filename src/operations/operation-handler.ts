@@ -12,7 +12,7 @@ export interface OperationContext {
   /** Aborted on cancel, at the deadline, on shut-down, and when another broker took the operation over. */
   readonly signal: AbortSignal;
   /** Records the phase (and progress); rejects when this attempt no longer holds the operation. */
-  phase(name: string, progress?: OperationProgress): Promise<void>;
+  readonly phase: (name: string, progress?: OperationProgress) => Promise<void>;
 }
 
 /** How a run or an undo ends. */

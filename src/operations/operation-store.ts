@@ -186,6 +186,6 @@ export class OperationStore {
   private entity(row: Row | undefined): Operation {
     const { columns } = this.dataSource.getMetadata(Operation);
     const values = columns.map(({ propertyName, databaseName }) => [propertyName, row?.[databaseName]] as const);
-    return Object.assign(new Operation(), Object.fromEntries(values) as Row);
+    return Object.assign(new Operation(), Object.fromEntries<unknown>(values));
   }
 }

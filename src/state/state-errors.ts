@@ -57,9 +57,10 @@ export function violates(error: unknown, constraint: string): boolean {
 }
 
 function isUnreachable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  if (error instanceof AggregateError) return error.errors.some(isUnreachable);
-  const { code } = error as { code?: unknown };
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message, errors } = error as { code?: unknown; message?: unknown; errors?: unknown };
+  // Each address of the host refused on its own.
+  if (Array.isArray(errors)) return errors.some(isUnreachable);
   if (typeof code === 'string') return NETWORK.has(code) || NOT_SERVING.test(code);
-  return LOST.test(error.message);
+  return typeof message === 'string' && LOST.test(message);
 }

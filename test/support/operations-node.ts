@@ -1,0 +1,80 @@
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { randomBytes } from 'node:crypto';
+import { DataSource } from 'typeorm';
+import { BrokerConfigModule } from '../../src/config/config.module.js';
+import { configSchema } from '../../src/config/schema.js';
+import { ServiceBinding } from '../../src/instances/service-binding.entity.js';
+import { ServiceInstance } from '../../src/instances/service-instance.entity.js';
+import { type OperationHandler } from '../../src/operations/operation-handler.js';
+import { OperationsModule } from '../../src/operations/operations.module.js';
+import { OperationsService } from '../../src/operations/operations.service.js';
+import { StateDatabase } from '../../src/state/state-database.js';
+import { StateModule } from '../../src/state/state.module.js';
+import { TypeOrmModule } from '@nestjs/typeorm';
+
+export interface NodeOptions {
+  stateUrl: string;
+  /** A node of its own by default. */
+  node?: string;
+  operations?: Record<string, unknown>;
+  handlers?: OperationHandler[];
+}
+
+/** State and operations of one broker, without the rest of it. */
+export interface OperationsNode {
+  readonly runner: string;
+  readonly operations: OperationsService;
+  readonly state: StateDatabase;
+  readonly dataSource: DataSource;
+  /** As a broker shuts down. */
+  stop(): Promise<void>;
+}
+
+export async function buildNode(options: NodeOptions): Promise<OperationsNode> {
+  const password = randomBytes(12).toString('hex');
+  const config = configSchema.parse({
+    platform: { credentials: [{ password }] },
+    admin: { credentials: [{ password }] },
+    state: {
+      url: options.stateUrl,
+      encryption_keys: [{ id: 'test', secret: randomBytes(32).toString('base64') }],
+    },
+    servers: [{ name: 'none', url: 'postgres://nobody@localhost/nothing' }],
+    operations: { grace: '1s', ...options.operations },
+  });
+  const node = options.node ?? randomBytes(6).toString('hex');
+  const process = randomBytes(6).toString('hex');
+  const runner = `${node}/${process}`;
+  @Module({
+    imports: [
+      BrokerConfigModule.for(config, { node, process, runner }),
+      StateModule,
+      TypeOrmModule.forFeature([ServiceInstance, ServiceBinding]),
+      OperationsModule,
+    ],
+  })
+  class NodeModule {}
+  const context = await NestFactory.createApplicationContext(NodeModule, {
+    logger: false,
+    abortOnError: false,
+  });
+  const operations = context.get(OperationsService);
+  const state = context.get(StateDatabase);
+  for (const handler of options.handlers ?? []) operations.handle(handler);
+  let stopped: Promise<void> | undefined;
+  const stop = async () => {
+    await operations.stop();
+    await state.close();
+    await context.close();
+  };
+  return { runner, operations, state, dataSource: context.get(DataSource), stop: () => (stopped ??= stop()) };
+}
+
+/** A node that works. */
+export async function startNode(options: NodeOptions): Promise<OperationsNode> {
+  const node = await buildNode(options);
+  await node.state.connect(AbortSignal.timeout(30_000));
+  await node.operations.start();
+  return node;
+}
