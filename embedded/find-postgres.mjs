@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { serverUser } from './server-user.mjs';
 
 /**
  * @typedef {object} Postgres
@@ -45,6 +46,9 @@ function inspect(bin) {
     const said = execFileSync(join(bin, 'postgres'), ['--version'], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
+      cwd: '/',
+      // What its user cannot reach is as good as not there.
+      ...serverUser(),
     });
     const version = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said);
     const major = Number(version?.[1] ?? 0);

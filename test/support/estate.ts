@@ -1,5 +1,6 @@
 import { type Cluster } from './cluster.js';
 import { type Row, sql } from './sql.js';
+import { until } from './until.js';
 
 export interface Look {
   /** Databases and roles that were not there before the broker came. */
@@ -9,7 +10,7 @@ export interface Look {
   bindings: Row[];
   /** Operations that are queued or running. */
   active: Row[];
-  /** Jobs of the queue that wait or run, its own housekeeping left out. */
+  /** Jobs of the queue, its own housekeeping left out: an operation that has ended has none. */
   jobs: Row[];
 }
 
@@ -47,9 +48,7 @@ export class Estate {
       this.state('SELECT * FROM service_instance ORDER BY id'),
       this.state('SELECT * FROM service_binding ORDER BY instance_id, id'),
       this.state(`SELECT * FROM operation WHERE state IN ('queued', 'running')`),
-      this.state(
-        `SELECT * FROM pgboss.job WHERE state IN ('created', 'retry', 'active') AND name NOT LIKE '\\_\\_pgboss%' AND data ? 'operationId'`,
-      ),
+      this.state(`SELECT * FROM pgboss.job WHERE name NOT LIKE '\\_\\_pgboss%'`),
     ]);
     return { databases, roles, instances, bindings, active, jobs };
   }
@@ -69,6 +68,18 @@ export class Estate {
     expect(look.roles).toEqual([...roles, ...look.bindings.map(({ role }) => role)].map(String).sort());
     expect(look.active).toEqual([]);
     expect(look.jobs).toEqual([]);
+  }
+
+  /** The same, once what still runs has come to its end. */
+  async expectExactlySoon(instances: string[], bindings: string[] = []): Promise<void> {
+    await until('the running work to end', async () => {
+      const look = await this.look();
+      return (
+        look.active.length + look.jobs.length === 0 &&
+        [...look.instances, ...look.bindings].every(({ state }) => state === 'ready')
+      );
+    });
+    await this.expectExactly(instances, bindings);
   }
 
   /** All that could have changed, to be compared after a request that must change nothing. */

@@ -5,6 +5,7 @@ import { createCluster, makeServerFolder } from '../../embedded/cluster.mjs';
 import { isAlive, thisProcess } from '../../embedded/process-mark.mjs';
 import { obtainPostgres } from '../../embedded/obtain-postgres.mjs';
 import { drawPassword } from '../../embedded/scram.mjs';
+import { createSteps } from '../../embedded/steps.mjs';
 
 const PREFIX = 'broker-test-';
 
@@ -14,7 +15,7 @@ export default async function setUp(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), PREFIX));
   writeFileSync(join(folder, 'owner'), JSON.stringify(thisProcess()));
   makeServerFolder(folder);
-  const postgres = await obtainPostgres(process.env, () => {});
+  const postgres = await obtainPostgres(process.env, createSteps(), AbortSignal.timeout(300_000));
   const passwords = { postgres: drawPassword(), broker: drawPassword(), state: drawPassword() };
   makeServerFolder(join(folder, 'template'));
   await createCluster(postgres, join(folder, 'template'), passwords, { sync: false });

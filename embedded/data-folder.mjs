@@ -1,0 +1,122 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { BROKER_ROLE, isCluster, makeServerFolder, STATE } from './cluster.mjs';
+import { makeSecretFile, readJson, writeSecretFile } from './files.mjs';
+import { drawPassword } from './scram.mjs';
+import { findFreePort } from './server.mjs';
+import { serverUser, serverUserReaches } from './server-user.mjs';
+
+/**
+ * What the embedded mode gives to the broker, in the form of its configuration file.
+ * @typedef {object} EmbeddedSettings
+ * @property {{ credentials: [{ password: string }] }} platform
+ * @property {{ credentials: [{ password: string }] }} admin
+ * @property {{ url: string, encryption_keys: { id: string, secret: string }[] }} state
+ * @property {[{ name: string, url: string }]} servers
+ */
+
+/** Where the data of PostgreSQL itself are kept when its user cannot reach the data folder. */
+const SYSTEM_FOLDER = '/var/lib/postgresql-broker';
+
+/** Makes the data folder, or puts its mode right. @param {string} folder @returns {string} its real path */
+export function openDataFolder(folder) {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const real = realpathSync(folder);
+  const { mode, uid } = statSync(real);
+  if (uid !== process.getuid?.())
+    throw new Error(`the data folder ${real} belongs to another user: start as that user, or set BROKER_DATA_DIR`);
+  // A folder such as /tmp is not ours to close.
+  if ((mode & 0o1000) !== 0)
+    throw new Error(`${real} is shared with others: set BROKER_DATA_DIR to a folder of its own`);
+  chmodSync(real, 0o700);
+  return real;
+}
+
+/**
+ * The folder of the server's user below the data folder, made when missing: `data`, `log`, `socket` are in it. Once
+ * chosen it stays.
+ * @param {string} dataFolder
+ */
+export function openServerFolder(dataFolder) {
+  const { uid } = serverUser();
+  // Another user passes through the data folder, and reads nothing of it.
+  if (uid !== undefined) chmodSync(dataFolder, 0o711);
+  const system = join(SYSTEM_FOLDER, createHash('sha256').update(dataFolder).digest('hex').slice(0, 16));
+  const inside = join(dataFolder, 'postgres');
+  const folder = existsSync(inside) || serverUserReaches(dataFolder) ? inside : system;
+  if (folder === system) {
+    mkdirSync(SYSTEM_FOLDER, { recursive: true, mode: 0o755 });
+    chmodSync(dataFolder, 0o700);
+  }
+  if (existsSync(folder) && statSync(folder).uid !== (uid ?? process.getuid?.()))
+    throw new Error(`${folder} belongs to another user: start as the user who made it`);
+  makeServerFolder(folder);
+  return folder;
+}
+
+/** The settings made at the first start; made now if this is it. @param {string} dataFolder */
+export async function openSettings(dataFolder) {
+  const file = settingsFile(dataFolder);
+  if (!existsSync(file)) {
+    if (isCluster(join(dataFolder, 'postgres')))
+      throw new Error(
+        `${file} is missing: without its passwords and key the data in ${dataFolder} cannot be used; put it back`,
+      );
+    makeSecretFile(file, `${JSON.stringify(drawSettings(await findFreePort()), null, 2)}\n`);
+  }
+  return /** @type {EmbeddedSettings} */ (readJson(file));
+}
+
+/** The superuser's password, for the operator; the broker never reads it. @param {string} dataFolder */
+export function superuserPassword(dataFolder) {
+  const file = join(dataFolder, 'postgres-password');
+  makeSecretFile(file, `${drawPassword()}\n`);
+  return readFileSync(file, 'utf8').trim();
+}
+
+/** @param {EmbeddedSettings} settings */
+export function portOf(settings) {
+  return Number(new URL(settings.state.url).port);
+}
+
+/** @param {EmbeddedSettings} settings */
+export function passwordsOf(settings) {
+  return { broker: new URL(settings.servers[0].url).password, state: new URL(settings.state.url).password };
+}
+
+/** Writes down that PostgreSQL listens on another port from now on. @param {string} dataFolder @param {EmbeddedSettings} settings @param {number} port */
+export function changePort(dataFolder, settings, port) {
+  const { broker, state } = passwordsOf(settings);
+  settings.state.url = stateUrl(state, port);
+  settings.servers[0].url = serverUrl(broker, port);
+  writeSecretFile(settingsFile(dataFolder), `${JSON.stringify(settings, null, 2)}\n`);
+}
+
+/** @param {string} dataFolder */
+function settingsFile(dataFolder) {
+  return join(dataFolder, 'embedded.json');
+}
+
+/** @param {number} port @returns {EmbeddedSettings} */
+function drawSettings(port) {
+  return {
+    platform: { credentials: [{ password: drawPassword() }] },
+    admin: { credentials: [{ password: drawPassword() }] },
+    state: {
+      url: stateUrl(drawPassword(), port),
+      encryption_keys: [{ id: 'first', secret: randomBytes(32).toString('base64') }],
+    },
+    servers: [{ name: 'default', url: serverUrl(drawPassword(), port) }],
+  };
+}
+
+/** @param {string} password @param {number} port */
+function stateUrl(password, port) {
+  return `postgres://${STATE}:${password}@127.0.0.1:${port}/${STATE}`;
+}
+
+/** @param {string} password @param {number} port */
+function serverUrl(password, port) {
+  return `postgres://${BROKER_ROLE}:${password}@127.0.0.1:${port}/postgres`;
+}
