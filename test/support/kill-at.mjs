@@ -30,7 +30,7 @@ process.on('message', (message) => {
 process.channel?.unref();
 
 /** @typedef {pg.Client & { connection: { stream: import('node:net').Socket } }} OpenClient */
-/** @type {{ query(...given: unknown[]): unknown }} */
+/** @type {{ query: (this: OpenClient, ...given: unknown[]) => unknown }} */
 const prototype = pg.Client.prototype;
 const query = prototype.query;
 

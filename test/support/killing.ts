@@ -32,11 +32,30 @@ export async function killedAt(broker: SpawnedBroker, point: KillPoint, ask: () 
   await broker.kill();
 }
 
+/** Strikes at chosen points of a flow, one after the other; an error says at which. */
+export async function eachPoint(
+  broker: () => SpawnedBroker,
+  flow: string[],
+  most: number,
+  strike: (n: number, point: KillPoint) => Promise<void>,
+): Promise<void> {
+  for (const [n, point] of killPoints(flow, most).entries()) {
+    try {
+      await strike(n, point);
+    } catch (error) {
+      const statement = `statement ${point.killAt} of ${flow.length}: ${flow[point.killAt - 1]?.slice(0, 300)}`;
+      const log = broker().log.slice(-8).join('\n');
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`killed ${point.when} ${statement}\n${log}\n${reason}`, { cause: error });
+    }
+  }
+}
+
 /**
  * Where to strike: every statement that makes, changes or drops something on the servers (`ddl`), and some of the
  * others, at most `most` points, spread over the whole flow; every other one before the statement, the rest after it.
  */
-export function killPoints(statements: string[], most: number): KillPoint[] {
+function killPoints(statements: string[], most: number): KillPoint[] {
   const all = statements.flatMap((text, index) => [
     { killAt: index + 1, when: 'before' as const, weight: weightOf(text) },
     { killAt: index + 1, when: 'sent' as const, weight: weightOf(text) },
