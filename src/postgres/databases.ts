@@ -1,0 +1,219 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { BrokerError } from '../errors.js';
+import { type Connector } from './connector.js';
+import { changeStatements, creation, extensionFault, type ExtensionChange, removal } from './extensions.js';
+import { databaseConnections, databaseSettings, roleConnections } from './limits.js';
+import { localeClauses } from './locales.js';
+import { codeOf } from './server-fault.js';
+import { type Server } from './server.js';
+import { LONG_MS, type Session } from './session.js';
+import { ident, literal, together } from './sql.js';
+import { inPhase, type Step } from './step.js';
+import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
+
+const FULL_TRIES = 10;
+const FULL_PAUSE_MS = 300;
+
+export interface NewDatabase {
+  locale?: string | undefined;
+  limits: TenantLimits;
+  extensions: string[];
+}
+
+/** Nobody may connect before CONNECT is taken from PUBLIC: another tenant could be inside by then, and stay. */
+export async function createDatabase(server: Server, names: TenantNames, ask: NewDatabase, step: Step): Promise<void> {
+  const { signal } = step;
+  const extensions = await creation(server, ask.extensions, signal);
+  await inPhase(step, 'creating_database', () => makeClosed(server, names, ask.locale, signal));
+  await inPhase(step, 'preparing_database', async () => {
+    await open(server, names, ask.limits, signal);
+    await furnish(server, names, extensions, signal);
+  });
+}
+
+async function makeClosed(server: Server, names: TenantNames, locale: string | undefined, signal: AbortSignal) {
+  const text = `CREATE DATABASE ${ident(names.database)} TEMPLATE template0
+    ${await localeClauses(server, locale, signal)} ALLOW_CONNECTIONS false`;
+  try {
+    await server.creating.run(signal, () => server.sessions.query(text, { signal, limitMs: LONG_MS }));
+  } catch (error) {
+    if (/^(42P04|23505)$/.test(codeOf(error))) return;
+    if (locale !== undefined && /^(22023|42809|42602)$/.test(codeOf(error)))
+      throw new BrokerError('invalid_request', 'parameters.locale: this locale is not known to the server', {
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+/** Roles, rights and limits in one transaction: all of them are there or none. */
+async function open(server: Server, names: TenantNames, limits: TenantLimits, signal: AbortSignal): Promise<void> {
+  const facts = await server.facts(signal);
+  const database = ident(names.database);
+  const rights = [
+    `GRANT ${ident(names.ownerRole)} TO ${ident(names.connectRole)}, CURRENT_USER`,
+    `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`,
+    `GRANT CONNECT ON DATABASE ${database} TO ${ident(names.connectRole)}, ${ident(names.readerRole)}`,
+    `GRANT CREATE, TEMPORARY ON DATABASE ${database} TO ${ident(names.ownerRole)}`,
+    `ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT ${databaseConnections(limits)}`,
+    ...databaseSettings(names.database, limits, facts),
+  ];
+  const roles: [name: string, attributes: string][] = [
+    [names.ownerRole, 'NOLOGIN'],
+    [names.connectRole, 'NOLOGIN NOINHERIT'],
+    [names.readerRole, 'NOLOGIN'],
+  ];
+  const text = (missing: typeof roles) =>
+    together(...missing.map(([name, attributes]) => `CREATE ROLE ${ident(name)} ${attributes}`), ...rights);
+  try {
+    await server.sessions.query(text(roles), { signal });
+  } catch (error) {
+    if (!/^(42710|23505)$/.test(codeOf(error))) throw error;
+    const present = await presentRoles(
+      server,
+      Object.values(roles).map(([name]) => name),
+      signal,
+    );
+    await server.sessions.query(text(roles.filter(([name]) => !present.includes(name))), { signal });
+  }
+}
+
+/** Default privileges let the read-only bindings read whatever the owner makes from now on. */
+async function furnish(server: Server, names: TenantNames, extensions: ExtensionChange, signal: AbortSignal) {
+  const reader = ident(names.readerRole);
+  const text = together(
+    `ALTER SCHEMA public OWNER TO ${ident(names.ownerRole)}`,
+    `SET LOCAL ROLE ${ident(names.ownerRole)}`,
+    `ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO ${reader}`,
+    `ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ${reader}`,
+    `ALTER DEFAULT PRIVILEGES GRANT SELECT ON SEQUENCES TO ${reader}`,
+    `SET LOCAL ROLE NONE`,
+    ...changeStatements(names, extensions),
+  );
+  await change(server, names, extensions, text, signal);
+}
+
+/** Creates what is missing of `wanted` and drops what of `had` is no longer wanted, in one transaction. */
+export async function changeExtensions(
+  server: Server,
+  names: TenantNames,
+  wanted: string[],
+  had: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const installed = await enter(server, names.database, signal, (session) => installedIn(session, names, signal));
+  const created = await creation(
+    server,
+    wanted.filter((name) => !installed.has(name)),
+    signal,
+  );
+  const removed = removal(
+    server,
+    had.filter((name) => !wanted.includes(name)),
+    installed,
+  );
+  const both = {
+    asOwner: [...created.asOwner, ...removed.asOwner],
+    asSuperuser: [...created.asSuperuser, ...removed.asSuperuser],
+  };
+  const statements = changeStatements(names, both);
+  if (statements.length > 0) await change(server, names, both, together(...statements), signal);
+}
+
+async function change(
+  server: Server,
+  names: TenantNames,
+  extensions: ExtensionChange,
+  text: string,
+  signal: AbortSignal,
+) {
+  const connector = extensions.asSuperuser.length > 0 ? server.superuser : undefined;
+  const work = (session: Session) => session.query(text, { signal, limitMs: LONG_MS });
+  try {
+    await enter(server, names.database, signal, work, connector);
+  } catch (error) {
+    throw extensionFault(error);
+  }
+}
+
+async function installedIn(session: Session, names: TenantNames, signal: AbortSignal) {
+  const rows = await session.query(
+    `SELECT extname::text AS name, pg_get_userbyid(extowner) = ${literal(names.ownerRole)} AS owned FROM pg_extension`,
+    { signal },
+  );
+  return new Map(rows.map((row) => [row['name'] as string, { owned: row['owned'] === true }]));
+}
+
+/** New connections and sessions get the new limits; what is connected stays. A role that is not there is left out. */
+export async function limitDatabase(
+  server: Server,
+  names: TenantNames,
+  limits: TenantLimits,
+  bindings: BindingRole[],
+  signal: AbortSignal,
+): Promise<void> {
+  const facts = await server.facts(signal);
+  const roles = await presentRoles(
+    server,
+    bindings.map(({ role }) => role),
+    signal,
+  );
+  const text = together(
+    `ALTER DATABASE ${ident(names.database)} CONNECTION LIMIT ${databaseConnections(limits)}`,
+    ...databaseSettings(names.database, limits, facts),
+    ...roles.map((role) => `ALTER ROLE ${ident(role)} CONNECTION LIMIT ${roleConnections(limits)}`),
+  );
+  await server.sessions.query(text, { signal });
+}
+
+/** Ends its sessions. A session that the broker may not end (a superuser's) makes it a conflict. */
+export async function dropDatabase(server: Server, names: TenantNames, roles: string[], step: Step): Promise<void> {
+  const { signal } = step;
+  await inPhase(step, 'dropping_database', async () => {
+    try {
+      const text = `DROP DATABASE IF EXISTS ${ident(names.database)} WITH (FORCE)`;
+      await server.sessions.query(text, { signal, limitMs: LONG_MS });
+    } catch (error) {
+      if (codeOf(error) !== '42501') throw error;
+      throw new BrokerError('conflict', 'a session that the broker may not end is connected to the database', {
+        cause: error,
+        retryAfter: 5,
+      });
+    }
+    const all = [...roles, names.readerRole, names.connectRole, names.ownerRole];
+    await server.sessions.query(`DROP ROLE IF EXISTS ${all.map(ident).join(', ')}`, { signal });
+  });
+}
+
+/** A session in a tenant's database. Where the tenant has taken every connection, waits a little for a free one. */
+export async function enter<T>(
+  server: Server,
+  database: string,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+  connector?: Connector,
+): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await server.sessions.inDatabase(database, signal, work, connector);
+    } catch (error) {
+      const cause = error instanceof BrokerError ? error.cause : error;
+      if (codeOf(cause) !== '53300') throw error;
+      if (tries === FULL_TRIES)
+        throw new BrokerError('conflict', 'every connection that the plan allows is in use: close some and try again', {
+          cause,
+          retryAfter: 5,
+        });
+    }
+    await delay(FULL_PAUSE_MS, undefined, { signal });
+  }
+}
+
+async function presentRoles(server: Server, roles: string[], signal: AbortSignal): Promise<string[]> {
+  if (roles.length === 0) return [];
+  const rows = await server.sessions.query(
+    `SELECT rolname::text AS name FROM pg_roles WHERE rolname IN (${roles.map(literal).join(', ')})`,
+    { signal },
+  );
+  return rows.map((row) => row['name'] as string);
+}
