@@ -1,4 +1,14 @@
-import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fchownSync,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.mjs';
 import { scramVerifier } from './scram.mjs';
@@ -47,7 +57,7 @@ export function isCluster(folder) {
 export function makeServerFolder(folder) {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { uid, gid } = serverUser();
-  if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
+  if (uid !== undefined && gid !== undefined) lchownSync(folder, uid, gid);
 }
 
 /**
@@ -62,9 +72,7 @@ export function serverEnvironment(home) {
 /** @param {Postgres} postgres @param {string} folder @param {string} data @param {string} password @param {boolean} sync */
 async function initialize(postgres, folder, data, password, sync) {
   const passwordFile = join(folder, 'initdb-password');
-  writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
-  const { uid, gid } = serverUser();
-  if (uid !== undefined && gid !== undefined) chownSync(passwordFile, uid, gid);
+  writeForServer(passwordFile, `${password}\n`);
   const locale = process.platform === 'darwin' ? 'en_US.UTF-8' : 'C.UTF-8';
   try {
     await run(
@@ -83,6 +91,19 @@ async function initialize(postgres, folder, data, password, sync) {
     );
   } finally {
     rmSync(passwordFile, { force: true });
+  }
+}
+
+/** As root in a folder of another user: no link that may lie there is followed. @param {string} file @param {string} text */
+function writeForServer(file, text) {
+  rmSync(file, { force: true });
+  const descriptor = openSync(file, 'wx', 0o600);
+  try {
+    const { uid, gid } = serverUser();
+    if (uid !== undefined && gid !== undefined) fchownSync(descriptor, uid, gid);
+    writeSync(descriptor, text);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -34,24 +34,28 @@ export function openDataFolder(folder) {
 }
 
 /**
- * The folder of the server's user below the data folder, made when missing: `data`, `log`, `socket` are in it. Once
- * chosen it stays.
+ * The folder that holds `postgres`, with the cluster in it, and `socket`: the data folder, unless the server's user
+ * cannot reach it. Once chosen it stays.
  * @param {string} dataFolder
  */
 export function openServerFolder(dataFolder) {
   const { uid } = serverUser();
+  if (uid === undefined) return ownedByServer(dataFolder);
   // Another user passes through the data folder, and reads nothing of it.
-  if (uid !== undefined) chmodSync(dataFolder, 0o711);
-  const system = join(SYSTEM_FOLDER, createHash('sha256').update(dataFolder).digest('hex').slice(0, 16));
-  const inside = join(dataFolder, 'postgres');
-  const folder = existsSync(inside) || serverUserReaches(dataFolder) ? inside : system;
-  if (folder === system) {
-    mkdirSync(SYSTEM_FOLDER, { recursive: true, mode: 0o755 });
-    chmodSync(dataFolder, 0o700);
-  }
-  if (existsSync(folder) && statSync(folder).uid !== (uid ?? process.getuid?.()))
-    throw new Error(`${folder} belongs to another user: start as the user who made it`);
-  makeServerFolder(folder);
+  chmodSync(dataFolder, 0o711);
+  if (existsSync(join(dataFolder, 'postgres')) || serverUserReaches(dataFolder)) return ownedByServer(dataFolder);
+  chmodSync(dataFolder, 0o700);
+  const folder = join(SYSTEM_FOLDER, createHash('sha256').update(dataFolder).digest('hex').slice(0, 16));
+  mkdirSync(folder, { recursive: true, mode: 0o711 });
+  return ownedByServer(folder);
+}
+
+/** @param {string} folder */
+function ownedByServer(folder) {
+  const inside = join(folder, 'postgres');
+  if (existsSync(inside) && statSync(inside).uid !== (serverUser().uid ?? process.getuid?.()))
+    throw new Error(`${inside} belongs to another user: start as the user who made it`);
+  makeServerFolder(inside);
   return folder;
 }
 

@@ -26,13 +26,14 @@ const LONGEST_SOCKET_FOLDER = 107 - 20;
  */
 export async function startEmbeddedServer(postgres, dataFolder, settings, steps, signal) {
   const folder = openServerFolder(dataFolder);
-  if (!isCluster(folder)) {
+  const home = join(folder, 'postgres');
+  if (!isCluster(home)) {
     const passwords = { postgres: superuserPassword(dataFolder), ...passwordsOf(settings) };
-    await steps.step('make the PostgreSQL cluster', () => createCluster(postgres, folder, passwords, { sync: true }));
+    await steps.step('make the PostgreSQL cluster', () => createCluster(postgres, home, passwords, { sync: true }));
   }
-  if (isServerLeft(folder))
-    await steps.step('end the PostgreSQL that an earlier start has left', () => endLeftServer(folder));
-  else await endLeftServer(folder);
+  if (isServerLeft(home))
+    await steps.step('end the PostgreSQL that an earlier start has left', () => endLeftServer(home));
+  else await endLeftServer(home);
   signal.throwIfAborted();
   return steps.step(`start PostgreSQL ${postgres.version}`, () =>
     start(postgres, folder, dataFolder, settings, steps, signal),
@@ -49,7 +50,12 @@ async function start(postgres, folder, dataFolder, settings, steps, signal) {
       steps.say(`port ${former} is taken by another program: PostgreSQL listens on ${portOf(settings)} from now on`);
     }
     try {
-      return await startServer(postgres, folder, serverSettings(folder, sockets, portOf(settings)), { signal });
+      return await startServer(
+        postgres,
+        join(folder, 'postgres', 'data'),
+        serverSettings(folder, sockets, portOf(settings)),
+        { log: join(dataFolder, 'postgresql-start.log'), signal },
+      );
     } catch (error) {
       if (!(error instanceof ServerStartError && error.portTaken) || tries >= 10) throw error;
     }
@@ -70,7 +76,7 @@ function serverSettings(folder, sockets, port) {
     log_line_prefix: '%m [%p] %q%u@%d %a ',
     // A week of logs, each day's in a file of its own that is written anew a week later.
     logging_collector: 'on',
-    log_directory: join(folder, 'log'),
+    log_directory: join(folder, 'postgres', 'log'),
     log_filename: 'postgresql-%a.log',
     log_rotation_age: '1d',
     log_rotation_size: 0,

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -33,18 +33,16 @@ export class ServerStartError extends Error {
  * Starts PostgreSQL in a process group of its own (Ctrl-C in a terminal does not reach it) and resolves when it accepts
  * connections.
  * @param {Postgres} postgres
- * @param {string} folder whose `data` is a cluster; `startup.log` beside it is written anew
- * @param {Record<string, string | number>} settings of postgresql.conf
- * @param {{ diesWithParent?: boolean, signal?: AbortSignal }} [options]
+ * @param {string} data the cluster
+ * @param {Record<string, string | number>} settings go before those of its postgresql.conf
+ * @param {{ log: string, diesWithParent?: boolean, signal?: AbortSignal }} options `log`: a file, written anew
  * @returns {Promise<Server>} rejects with ServerStartError
  */
-export async function startServer(postgres, folder, settings, options = {}) {
-  const data = join(folder, 'data');
-  writeFileSync(join(data, 'postgresql.auto.conf'), settingsText(settings));
-  const log = join(folder, 'startup.log');
+export async function startServer(postgres, data, settings, { log, diesWithParent, signal }) {
   const output = openSync(log, 'w', 0o600);
-  const command = [join(postgres.bin, 'postgres'), '-D', data];
-  if (options.diesWithParent && process.platform === 'linux') command.unshift('setpriv', '--pdeathsig', 'QUIT');
+  const given = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const command = [join(postgres.bin, 'postgres'), '-D', data, ...given];
+  if (diesWithParent && process.platform === 'linux') command.unshift('setpriv', '--pdeathsig', 'QUIT');
   const [program = '', ...args] = command;
   const child = spawn(program, args, {
     cwd: data,
@@ -63,7 +61,7 @@ export async function startServer(postgres, folder, settings, options = {}) {
     child.once('exit', end);
     child.once('error', end);
   });
-  while (running && !isReady(data, child.pid) && !options.signal?.aborted) await Promise.race([wait(10), ended]);
+  while (running && !isReady(data, child.pid) && !signal?.aborted) await Promise.race([wait(10), ended]);
   const pid = child.pid;
   if (!running || pid === undefined) throw new ServerStartError(log, readFileSync(log, 'utf8'));
   child.unref();
@@ -126,11 +124,4 @@ export function pidFile(data) {
   } catch {
     return undefined;
   }
-}
-
-/** @param {Record<string, string | number>} settings */
-function settingsText(settings) {
-  return Object.entries(settings)
-    .map(([name, value]) => `${name} = ${typeof value === 'number' ? value : `'${value.replaceAll("'", "''")}'`}\n`)
-    .join('');
 }

@@ -32,5 +32,5 @@ export function createSteps() {
 
 /** @param {number} begun */
 function seconds(begun) {
-  return `${((performance.now() - begun) / 1000).toFixed(1)} s`;
+  return `${((performance.now() - begun) / 1000).toFixed(2)} s`;
 }

@@ -23,6 +23,8 @@ export interface Call {
   body?: unknown;
   /** Sent as it is, instead of `body`. */
   raw?: string | Buffer;
+  /** Hangs up when it is aborted. */
+  signal?: AbortSignal;
 }
 
 /** A small client on a socket of its own per request; the path goes out as it is written. */
@@ -64,8 +66,17 @@ export class HttpClient {
       ...call.headers,
     });
     const { hostname, port } = new URL(this.url);
+    const signal = call.signal ? { signal: call.signal } : {};
     return new Promise((resolve, reject) => {
-      const sent = request({ hostname, port, method, path: path + queryOf(call.query), headers, agent: false });
+      const sent = request({
+        hostname,
+        port,
+        method,
+        path: path + queryOf(call.query),
+        headers,
+        agent: false,
+        ...signal,
+      });
       sent.on('error', reject);
       sent.on('response', (response) => {
         const chunks: Buffer[] = [];

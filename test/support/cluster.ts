@@ -41,9 +41,9 @@ export async function startCluster(settings: Record<string, string | number> = {
   const begin = async () => {
     server = await startServer(
       postgres,
-      dir,
+      join(dir, 'data'),
       { ...TEST_SETTINGS, ...settings, listen_addresses: host, port },
-      { diesWithParent: true },
+      { log: `${dir}.log`, diesWithParent: true },
     );
   };
   const url = (user: string, password: string, database: string) =>

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCluster, makeServerFolder } from '../../embedded/cluster.mjs';
@@ -14,7 +14,8 @@ export default async function setUp(): Promise<void> {
   sweep();
   const folder = mkdtempSync(join(tmpdir(), PREFIX));
   writeFileSync(join(folder, 'owner'), JSON.stringify(thisProcess()));
-  makeServerFolder(folder);
+  // The server's user passes through; what is inside is its own.
+  chmodSync(folder, 0o711);
   const postgres = await obtainPostgres(process.env, createSteps(), AbortSignal.timeout(300_000));
   const passwords = { postgres: drawPassword(), broker: drawPassword(), state: drawPassword() };
   makeServerFolder(join(folder, 'template'));

@@ -1,17 +1,17 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
 import { randomBytes } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { BrokerConfigModule } from '../../src/config/config.module.js';
 import { configSchema } from '../../src/config/schema.js';
 import { ServiceBinding } from '../../src/instances/service-binding.entity.js';
 import { ServiceInstance } from '../../src/instances/service-instance.entity.js';
-import { type OperationHandler } from '../../src/operations/operation-handler.js';
+import { type OperationContext, type OperationHandler } from '../../src/operations/operation-handler.js';
 import { OperationsModule } from '../../src/operations/operations.module.js';
 import { OperationsService } from '../../src/operations/operations.service.js';
 import { StateDatabase } from '../../src/state/state-database.js';
 import { StateModule } from '../../src/state/state.module.js';
-import { TypeOrmModule } from '@nestjs/typeorm';
 
 export interface NodeOptions {
   stateUrl: string;
@@ -77,4 +77,19 @@ export async function startNode(options: NodeOptions): Promise<OperationsNode> {
   await node.state.connect(AbortSignal.timeout(30_000));
   await node.operations.start();
   return node;
+}
+
+/** A handler's part that waits until the test lets it go on, or until its signal aborts. */
+export function gate() {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const pass = ({ signal }: OperationContext) =>
+    Promise.race([
+      opened,
+      new Promise<void>((_, reject) => {
+        if (signal.aborted) reject(signal.reason as Error);
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      }),
+    ]);
+  return { open, pass };
 }
