@@ -2,7 +2,7 @@ import { expectDone, expectRefused } from '../support/answers.js';
 import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type Answer } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
-import { credentialsOf, later, MEDIUM, type Platform, SMALL } from '../support/platform.js';
+import { credentialsOf, ids, instancePath, later, MEDIUM, type Platform, SMALL } from '../support/platform.js';
 import { holding, sql } from '../support/sql.js';
 import { until } from '../support/until.js';
 
@@ -101,6 +101,7 @@ describe('a deprovision that is not done within http.sync_wait', () => {
       expectInProgress(await platform.lastOperation('slow-2', { operation }));
       expectRefused(await platform.bind('slow-2', 'b'), 422, { error: 'ConcurrencyError' });
       expectRefused(await platform.update('slow-2', { plan_id: MEDIUM }), 422, { error: 'ConcurrencyError' });
+      expectRefused(await platform.provision('slow-2', {}, later), 422, { error: 'ConcurrencyError' });
     });
   });
 
@@ -195,6 +196,45 @@ describe('a binding that is not done within http.sync_wait', () => {
   });
 });
 
+describe('a platform whose connection breaks', () => {
+  it('repeats the same PUT at once and meets the same work', async () => {
+    const cut = new AbortController();
+    const body = { ...ids, organization_guid: 'org-1', space_guid: 'space-1' };
+    await rolesHeld(async () => {
+      const first = platform.send('PUT', instancePath('cut'), { query: later, body, signal: cut.signal });
+      first.catch(() => undefined);
+      await until('the work to begin', async () => (await broker.home.estate.look()).active.length === 1);
+      cut.abort();
+      await expect(first).rejects.toThrow();
+      accepted(await platform.provision('cut', {}, later));
+    });
+    await settledAs('cut', 'succeeded');
+    await broker.home.estate.expectExactly(['cut', 'slow']);
+    expectDone(await platform.deprovision('cut', later), 200);
+  });
+});
+
+describe('work that fails', () => {
+  it.each([
+    ['update', () => platform.update('slow', { plan_id: MEDIUM }, later)],
+    ['deprovision', () => platform.deprovision('slow', later)],
+  ])('an %s says whether the instance can be used and the call repeated', async (kind, ask) => {
+    await databasesHeld(async () => {
+      const operation = accepted(await ask());
+      expect((await broker.admin.delete(`/operations/${operation}`)).status).toBe(202);
+    });
+    const { body } = await platform.ended('slow');
+    const more = kind === 'update' ? { instance_usable: true, update_repeatable: true } : {};
+    expect(body).toMatchObject({ state: 'failed', instance_usable: expect.any(Boolean) as boolean, ...more });
+    if (kind === 'update') expect((await platform.instance('slow')).body).toMatchObject({ plan_id: SMALL });
+  });
+
+  it('is right when it is repeated', async () => {
+    await until('the deprovision', async () => (await platform.deprovision('slow', later)).status === 410);
+    await broker.home.estate.expectExactlySoon([]);
+  });
+});
+
 describe('the admin sees the operation', () => {
   it('with phase and requester while it runs, and can cancel it', async () => {
     await rolesHeld(async () => {
@@ -216,6 +256,6 @@ describe('the admin sees the operation', () => {
       [200, 410].includes((await platform.deprovision('cancelled', later)).status),
     );
     await until('the instance to be gone', async () => (await platform.deprovision('cancelled', later)).status === 410);
-    await broker.home.estate.expectExactly(['slow']);
+    await broker.home.estate.expectExactlySoon([]);
   });
 });

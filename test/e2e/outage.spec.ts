@@ -1,5 +1,5 @@
 import { expectDone, expectRefused } from '../support/answers.js';
-import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
+import { type SpawnedBroker, spawnBroker, stopBrokers } from '../support/broker.js';
 import { type Answer } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { credentialsOf, MEDIUM, type Platform } from '../support/platform.js';
@@ -12,11 +12,15 @@ let broker: SpawnedBroker;
 let platform: Platform;
 
 const KEPT = ['a', 'b', 'c', 'd'];
+const slow: Cluster[] = [];
+let slowly: ReturnType<typeof tooSlow>;
 
 beforeAll(async () => {
   [server, state] = await Promise.all([startCluster(), startCluster()]);
   broker = await spawnBroker({ cluster: server, stateCluster: state });
   platform = broker.platform;
+  slowly = tooSlow();
+  slowly.catch(() => undefined);
   for (const id of KEPT) {
     expectDone(await platform.provision(id), 201);
     expectDone(await platform.bind(id, 'kept'), 201);
@@ -24,8 +28,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await broker?.stop();
-  await Promise.all([server?.remove(), state?.remove()]);
+  await slowly?.catch(() => undefined);
+  await stopBrokers();
+  await Promise.all([server, state, ...slow].map((cluster) => cluster?.remove()));
 });
 
 /** One call of every kind that needs the server, each on an instance of its own. */
@@ -107,6 +112,18 @@ async function frozen(cluster: Cluster): Promise<() => void> {
   return () => signal('SIGCONT');
 }
 
+/** A server that lets the broker in and then takes longer than any platform waits. */
+async function tooSlow(): Promise<{ answers: Answer[]; home: SpawnedBroker['home'] }> {
+  const cluster = await startCluster();
+  slow.push(cluster);
+  const patient = await spawnBroker({ cluster, config: { http: { sync_wait: '1s' } } });
+  expectDone(await patient.platform.provision('a'), 201);
+  const answers = await holding(cluster.superuserUrl(), 'pg_authid', () =>
+    Promise.all([patient.platform.provision('slow'), patient.platform.bind('a', 'slow')]),
+  );
+  return { answers, home: patient.home };
+}
+
 describe('a server of instances', () => {
   it('stopped: every call that needs it is a clear 503, what does not need it goes on; then all works by itself', async () => {
     await server.stop('immediate');
@@ -176,4 +193,13 @@ describe('the state database', () => {
     }
     await expectAllRightAgain();
   });
+});
+
+it('work that a platform does not want to wait for, and that is not done near its 60 s, fails and is taken back', async () => {
+  const { answers, home } = await slowly;
+  for (const answer of answers) {
+    expect(answer.status).toBeGreaterThanOrEqual(500);
+    expectRefused(answer, answer.status);
+  }
+  await home.estate.expectExactlySoon(['a']);
 });
