@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEFAULT_SERVICES } from './default-catalog.js';
+import { DEFAULT_SERVICES, TRUSTED_EXTENSIONS } from './default-catalog.js';
 import { planSchemaFault } from './plan-schema.js';
 import { durationSchema, sizeSchema } from './units.js';
 
@@ -65,7 +65,11 @@ const limits = z.strictObject({
   temp_file_limit: sizeSchema
     .optional()
     .describe('Temporary files of a session, where the broker may set it (`superuser_url`).'),
-  extensions: z.array(extensionName).optional().describe('Extensions that may be asked for.'),
+  extensions: z
+    .array(extensionName)
+    .optional()
+    .transform((names) => names ?? TRUSTED_EXTENSIONS)
+    .describe('Extensions that may be asked for; default: those that PostgreSQL marks as trusted.'),
 });
 
 const flag = z.boolean({ error: 'expected true or false' });
@@ -88,7 +92,7 @@ const plan = z.strictObject({
     .optional()
     .describe('What parameters are accepted, in JSON Schema draft-04; there are built-in ones.'),
   /** What the plan allows; beside the Open Service Broker fields and never sent to the platform. */
-  limits: limits.default({}).describe("What the plan allows; an absent one is the server's default."),
+  limits: limits.prefault({}).describe("What the plan allows; an absent one is the server's default."),
   backup: z
     .strictObject({
       compression: z.enum(['gzip', 'zstd', 'lz4', 'none']).optional().describe('Compression. Not in use yet.'),

@@ -3,13 +3,13 @@ import { certificates, httpUrl, name, path, secret, text, uniqueBy } from './fie
 import { durationSchema, sizeSchema } from './units.js';
 
 const local = z.strictObject({
-  name,
+  name: name.describe('Name of the storage.'),
   type: z.literal('local').describe('A folder of this machine, or one that it has mounted.'),
   path: path.optional().describe('The folder; default: `backups` in `data_dir`.'),
 });
 
 const s3 = z.strictObject({
-  name,
+  name: name.describe('Name of the storage.'),
   type: z.literal('s3').describe('A bucket of an S3 service.'),
   bucket: text.describe('Name of the bucket, which must exist.'),
   prefix: z.string().optional().describe('Goes before every key.'),

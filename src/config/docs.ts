@@ -25,6 +25,9 @@ One file, YAML or JSON, named by the environment variable \`BROKER_CONFIG\`; [co
 is one to start from. Environment variables go before the file where a key names one. A key without a value counts as
 absent; a key that is not listed here is a fault. \`npm start -- --check-config\` lists every fault at once, each with
 its path and what was expected; a broker that is started with a fault does the same and exits with 78.
+
+A duration is \`500ms\`, \`30s\`, \`10m\`, \`24h\` or \`7d\`; a size is \`512B\`, \`64KiB\`, \`8MiB\`, \`100GiB\` or \`1TiB\`. In a file,
+\`servers[].url\` stands for \`url\` in each item of the list \`servers\`.
 `;
 
 /** The reference of every key, in Markdown: meaning, what is accepted, default. */
@@ -32,7 +35,8 @@ export function configurationDocs(): string {
   const root = z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as Described;
   const sections = Object.entries(root.properties ?? {}).map(([key, schema]) => {
     const keys = keysOf(key, schema, isRequired(root, key));
-    return [`## ${key}`, schema.description ?? '', keys.join('\n')].filter(Boolean).join('\n\n');
+    const purpose = childrenOf(schema.items ?? schema).length > 0 ? schema.description : undefined;
+    return [`## ${key}`, purpose ?? '', keys.join('\n')].filter(Boolean).join('\n\n');
   });
   return `${[INTRODUCTION.trim(), ...sections].join('\n\n')}\n`;
 }

@@ -24,8 +24,9 @@ export function privateKeyFault(textOrPath: string): string | undefined {
   );
 }
 
-/** Says that the key is not the certificate's, or undefined where it is; both have been found readable before. */
+/** Says that the key is not the certificate's; undefined where it is, or where one of them cannot be used at all. */
 export function keyPairFault(certificate: string, privateKey: string): string | undefined {
+  if (certificateFault(certificate) !== undefined || privateKeyFault(privateKey) !== undefined) return undefined;
   const [leaf] = readPem(certificate).match(CERTIFICATE) ?? [];
   const matches =
     leaf !== undefined && new X509Certificate(leaf).checkPrivateKey(createPrivateKey(readPem(privateKey)));

@@ -57,6 +57,7 @@ const tls = z
       .describe('Private key of the certificate.'),
   })
   .superRefine((pair, context) => {
+    if (!((pair.private_key as unknown) instanceof Secret)) return;
     const fault = keyPairFault(pair.certificate, pair.private_key.reveal());
     if (fault !== undefined) context.addIssue({ code: 'custom', path: ['private_key'], message: fault });
   });
@@ -127,6 +128,7 @@ const server = z.strictObject({
   weight: z
     .number({ error: 'expected a number above 0' })
     .positive('expected a number above 0')
+    .meta({ accepts: 'a number above 0' })
     .default(1)
     .describe('A new instance goes to the server that has the least instances for its weight.'),
   accepts_new: z.boolean({ error: 'expected true or false' }).default(true).describe('Whether new instances go there.'),

@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { type SmallApp, startSmallApp } from './small-app.js';
+
+let small: SmallApp;
+beforeAll(async () => {
+  small = await startSmallApp({ trusted_proxies: ['127.0.0.1', '10.0.0.0/8'] });
+});
+afterAll(() => small.app.close());
+
+/** Writes bytes and reads until the other side closes. */
+async function exchange(bytes: string): Promise<string> {
+  const socket = connect(Number(new URL(small.url).port), '127.0.0.1');
+  let answer = '';
+  socket.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
+  socket.on('error', () => undefined);
+  socket.write(bytes);
+  await once(socket, 'close');
+  return answer;
+}
+
+function problemOf(answer: string): unknown {
+  return JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4));
+}
+
+it('answers a flood of headers with 431', async () => {
+  const flood = Array.from({ length: 2000 }, (_, index) => `x-${index}: ${'y'.repeat(50)}\r\n`).join('');
+  const answer = await exchange(`GET /v2/catalog HTTP/1.1\r\nhost: x\r\n${flood}\r\n`);
+  expect(answer).toMatch(/^HTTP\/1\.1 431 /);
+  expect(answer).toMatch(/content-type: application\/problem\+json/);
+  expect(problemOf(answer)).toMatchObject({
+    code: 'headers_too_large',
+    status: 431,
+    request_id: expect.any(String) as string,
+  });
+});
+
+it.each([
+  'nonsense\r\n\r\n',
+  'GET / HTTP/9.9\r\n\r\n',
+  'FETCH / HTTP/1.1\r\nhost: x\r\n\r\n',
+  'GET /\r\nbad header\r\n\r\n',
+])('answers what is no HTTP (%p) with 400', async (bytes) => {
+  const answer = await exchange(bytes);
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  expect(problemOf(answer)).toMatchObject({ code: 'invalid_request', status: 400 });
+});
+
+it('keeps a connection for further requests', async () => {
+  const one = 'GET /open HTTP/1.1\r\nhost: x\r\n\r\n';
+  const last = 'GET /open HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
+  expect((await exchange(one + one + last)).match(/HTTP\/1\.1 200/g)).toHaveLength(3);
+});
+
+it('believes a trusted proxy about where a call comes from', async () => {
+  const through = (forwarded: string) => small.admin.get('/things/1', { headers: { 'x-forwarded-for': forwarded } });
+  expect((await through('203.0.113.9')).body['address']).toBe('203.0.113.9');
+  expect((await through('198.51.100.1, 203.0.113.9, 10.1.2.3')).body['address']).toBe('203.0.113.9');
+});
+
+it('believes nobody else', async () => {
+  const strict = await startSmallApp();
+  try {
+    const answer = await strict.admin.get('/things/1', { headers: { 'x-forwarded-for': '203.0.113.9' } });
+    expect(answer.body['address']).toBe('127.0.0.1');
+  } finally {
+    await strict.app.close();
+  }
+});

@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type Server } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type PeerCertificate, connect } from 'node:tls';
+import { Secret } from '../../../src/config/secret.js';
+import { reloadTls } from '../../../src/http/tls.js';
+import { drawCertificate } from '../../support/certificate.js';
+import { startSmallApp } from './small-app.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'broker-tls-'));
+const files = { certificate: join(folder, 'certificate.pem'), private_key: join(folder, 'key.pem') };
+const tls = { certificate: files.certificate, private_key: new Secret(files.private_key) };
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function put(pair: { certificate: string; privateKey: string }): void {
+  writeFileSync(files.certificate, pair.certificate);
+  writeFileSync(files.private_key, pair.privateKey);
+}
+
+function served(url: string): Promise<PeerCertificate> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', rejectUnauthorized: false });
+    socket.once('error', reject).once('secureConnect', () => {
+      resolve(socket.getPeerCertificate());
+      socket.destroy();
+    });
+  });
+}
+
+it('serves TLS, takes a renewed certificate into use, and keeps the former one when the new one is broken', async () => {
+  put(drawCertificate('first'));
+  const small = await startSmallApp({ tls: files });
+  try {
+    const server = small.app.getHttpServer() as unknown as Server;
+    expect(small.url).toMatch(/^https:/);
+    expect((await served(small.url)).subject.CN).toBe('first');
+    put(drawCertificate('second'));
+    reloadTls(server, tls);
+    expect((await served(small.url)).subject.CN).toBe('second');
+    writeFileSync(files.certificate, 'no certificate');
+    expect(() => reloadTls(server, tls)).toThrow();
+    put({ ...drawCertificate('third'), privateKey: drawCertificate('fourth').privateKey });
+    expect(() => reloadTls(server, tls)).toThrow();
+    expect((await served(small.url)).subject.CN).toBe('second');
+  } finally {
+    await small.app.close();
+  }
+});
+
+it('takes the PEM text itself', async () => {
+  const { certificate, privateKey } = drawCertificate('text');
+  const small = await startSmallApp({ tls: { certificate, private_key: privateKey } });
+  try {
+    expect((await served(small.url)).subject.CN).toBe('text');
+  } finally {
+    await small.app.close();
+  }
+});
