@@ -1,16 +1,30 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
 import { ServiceBinding, type ServiceBindingState } from './service-binding.entity.js';
 
 export type NewBinding = Omit<ServiceBinding, 'createdAt' | 'updatedAt' | 'state' | 'runner' | 'leaseUntil'>;
 
+/** An unfinished binding that nobody holds. */
+export interface Forsaken {
+  instanceId: string;
+  id: string;
+  state: ServiceBindingState;
+  /** Who held it last, where that one did not let go of it. */
+  runner: string | null;
+  server: string;
+}
+
 /** How long a broker may go without renewing before another one may go on with its binding. */
 export const LEASE_MS = 30_000;
 
 const LEASE = `now() + interval '${LEASE_MS} milliseconds'`;
 const FREE = '(runner IS NULL OR lease_until IS NULL OR lease_until < now())';
+
+/** Keeps an instance from being updated or deprovisioned until the statement is committed. */
+const OF_SETTLED = `FROM (SELECT id AS settled FROM service_instance
+  WHERE id = $1 AND state IN ('ready', 'failed') FOR SHARE) AS instance`;
 
 /**
  * What the state database knows of bindings. A binding that is being made or removed is held by one broker under a
@@ -69,21 +83,23 @@ export class BindingStore {
     return rows.length === 1;
   }
 
-  /** Takes an unfinished binding that nobody holds. Null: somebody does, or it is not in that state (any more). */
-  async takeOver(instanceId: string, id: string, state: ServiceBindingState): Promise<ServiceBinding | null> {
-    const taken = await this.#update(
-      `SET runner = $3, lease_until = ${LEASE}, updated_at = now()`,
-      `state = $4 AND ${FREE}`,
+  /**
+   * Takes an unfinished binding that nobody holds. False: somebody does, it is not in that state (any more), or its
+   * instance is at work.
+   */
+  takeOver(instanceId: string, id: string, state: ServiceBindingState): Promise<boolean> {
+    return this.#update(
+      `SET runner = $3, lease_until = ${LEASE}, updated_at = now() ${OF_SETTLED}`,
+      `state = $4 AND ${FREE} AND instance_id = settled`,
       [instanceId, id, this.#runner, state],
     );
-    return taken ? this.find(instanceId, id) : null;
   }
 
-  /** From ready to unbinding, held by this broker. */
+  /** From ready to unbinding, held by this broker. False: it is not ready (any more), or its instance is at work. */
   beginRemoval(instanceId: string, id: string): Promise<boolean> {
     return this.#update(
-      `SET state = 'unbinding', runner = $3, lease_until = ${LEASE}, updated_at = now()`,
-      `state = 'ready'`,
+      `SET state = 'unbinding', runner = $3, lease_until = ${LEASE}, updated_at = now() ${OF_SETTLED}`,
+      `state = 'ready' AND instance_id = settled`,
       [instanceId, id, this.#runner],
     );
   }
@@ -155,6 +171,11 @@ export class BindingStore {
     );
   }
 
+  /** Forgets all of an instance, when their roles are gone. */
+  async removeAll(instanceId: string): Promise<void> {
+    await this.source.manager.delete(ServiceBinding, { instanceId });
+  }
+
   /** Takes the holds away from the processes that this node ran before. */
   async releaseFormer(): Promise<void> {
     await this.source.query(
@@ -163,18 +184,12 @@ export class BindingStore {
     );
   }
 
-  /** Unfinished ones that nobody holds. */
-  forsaken(): Promise<{ instance_id: string; id: string; state: ServiceBindingState; runner: string | null }[]> {
-    return this.source.query(
-      `SELECT instance_id, id, state, runner FROM service_binding WHERE state <> 'ready' AND ${FREE} LIMIT 500`,
-    );
-  }
-
-  /** Those that a deprovision which did not happen has left. */
-  async letGo(instanceId: string, manager: EntityManager): Promise<void> {
-    await manager.query(
-      `UPDATE service_binding SET runner = NULL, lease_until = NULL WHERE instance_id = $1 AND state = 'unbinding'`,
-      [instanceId],
+  /** Unfinished ones that nobody holds, of instances that are not at work. */
+  forsaken(): Promise<Forsaken[]> {
+    return this.source.query<Forsaken[]>(
+      `SELECT b.instance_id AS "instanceId", b.id, b.state, b.runner, i.server
+       FROM service_binding b JOIN service_instance i ON i.id = b.instance_id AND i.state = 'ready'
+       WHERE b.state <> 'ready' AND ${FREE} LIMIT 500`,
     );
   }
 

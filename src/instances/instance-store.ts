@@ -59,7 +59,8 @@ export class InstanceStore {
       { id, state: In(from) },
       to as QueryDeepPartialEntity<ServiceInstance>,
     );
-    if (affected !== 1) throw new BrokerError('concurrency', 'another operation on this service instance is in progress');
+    if (affected !== 1)
+      throw new BrokerError('concurrency', 'another operation on this service instance is in progress');
   }
 
   /** Its bindings go with it. */

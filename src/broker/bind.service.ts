@@ -1,0 +1,88 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import { BrokerError } from '../errors.js';
+import { BindingStore, type NewBinding } from '../instances/binding-store.js';
+import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
+import { type ServiceBinding } from '../instances/service-binding.entity.js';
+import { type ServiceInstance } from '../instances/service-instance.entity.js';
+import { BindingDraft } from './binding-draft.js';
+import { BindingWork } from './binding-work.js';
+import { ServiceCatalog } from './catalog.js';
+import { asUserMistake, concurrency } from './refusals.js';
+import { type BindRequest } from './requests.dto.js';
+
+/** The binding, `created` by this call or found. */
+export interface Bound {
+  created: boolean;
+  instance: ServiceInstance;
+  binding: Pick<ServiceBinding, 'instanceId' | 'id' | 'role' | 'sealedPassword' | 'expiresAt' | 'renewBefore'>;
+}
+
+/** How long a call waits for another one on the same binding. */
+const PATIENCE_MS = 30_000;
+const LOOK_MS = 50;
+
+@Injectable()
+export class BindService {
+  constructor(
+    private readonly catalog: ServiceCatalog,
+    private readonly instances: InstanceStore,
+    private readonly bindings: BindingStore,
+    private readonly drafts: BindingDraft,
+    private readonly work: BindingWork,
+  ) {}
+
+  /** The primary key decides between calls at the same moment; who loses waits for what the winner makes. */
+  async bind(instanceId: string, id: string, request: BindRequest): Promise<Bound> {
+    const until = Date.now() + PATIENCE_MS;
+    while (Date.now() < until) {
+      const instance = await this.#instance(instanceId, request);
+      const draft = await this.drafts.draw(instance, id, request);
+      if (instance.state === 'ready' && (await this.bindings.begin(draft))) return this.#make(instance, draft);
+      const existing = await this.bindings.find(instanceId, id);
+      const bound = existing === null ? absent(instance) : await this.#compare(instance, existing, draft);
+      if (bound !== null) return bound;
+      await pause(LOOK_MS);
+    }
+    throw concurrency('another operation on this binding is in progress');
+  }
+
+  async #instance(instanceId: string, { service_id, plan_id }: BindRequest): Promise<ServiceInstance> {
+    const instance = await this.instances.find(instanceId);
+    // A plan that left the catalog still binds: only ids that are not the instance's own are looked up.
+    if (service_id !== instance?.serviceId || plan_id !== instance.planId) {
+      this.catalog.get(service_id, plan_id);
+      if (instance === null) throw unknownInstance();
+      const field = service_id === instance.serviceId ? 'plan_id' : 'service_id';
+      const own = field === 'plan_id' ? instance.planId : instance.serviceId;
+      throw new BrokerError('invalid_request', `${field}: expected ${own}, which this instance is of`);
+    }
+    if (instance.state === 'failed') throw unknownInstance();
+    return instance;
+  }
+
+  /** Null: another call is at it, or it went away. */
+  async #compare(instance: ServiceInstance, existing: ServiceBinding, draft: NewBinding): Promise<Bound | null> {
+    const { instanceId, id, state, runner } = existing;
+    if (state !== 'unbinding' && existing.fingerprint !== draft.fingerprint)
+      throw new BrokerError('conflict', 'there is a binding of this id with other parameters or another resource');
+    if (state === 'ready') return { created: false, instance, binding: existing };
+    if (instance.state !== 'ready') throw concurrency();
+    if (!(await this.bindings.takeOver(instanceId, id, state))) return null;
+    await this.work.endFormer(instance, runner);
+    if (state === 'binding') return this.#make(instance, existing);
+    await this.work.remove(instance, existing);
+    return null;
+  }
+
+  async #make(instance: ServiceInstance, binding: NewBinding): Promise<Bound> {
+    await asUserMistake(this.work.make(instance, binding));
+    return { created: true, instance, binding };
+  }
+}
+
+/** Null: the instance became ready, or stopped being so, between two looks. */
+function absent(instance: ServiceInstance): null {
+  if (instance.state !== 'ready') throw concurrency();
+  return null;
+}

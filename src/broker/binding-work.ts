@@ -1,0 +1,117 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { BROKER_IDENTITY } from '../config/config.module.js';
+import { type BrokerIdentity } from '../config/identity.js';
+import { BrokerError } from '../errors.js';
+import { BindingStore, LEASE_MS } from '../instances/binding-store.js';
+import { type ServiceBinding } from '../instances/service-binding.entity.js';
+import { type ServiceInstance } from '../instances/service-instance.entity.js';
+import { PostgresServers } from '../postgres/postgres-servers.js';
+import { TenantDatabases } from '../postgres/tenant-databases.js';
+import { namesOf, tenantLimits } from './plan-limits.js';
+import { Sealing } from './sealing.js';
+
+export type BindingToMake = Pick<ServiceBinding, 'instanceId' | 'id' | 'role' | 'access' | 'sealedPassword'>;
+
+/** Makes and removes the login roles of bindings that this broker holds; the hold is renewed meanwhile. */
+@Injectable()
+export class BindingWork {
+  readonly #logger = new Logger('Bindings');
+  readonly #running = new Map<string, AbortController>();
+
+  constructor(
+    private readonly bindings: BindingStore,
+    private readonly servers: PostgresServers,
+    private readonly databases: TenantDatabases,
+    private readonly sealing: Sealing,
+    @Inject(BROKER_IDENTITY) private readonly identity: BrokerIdentity,
+  ) {}
+
+  /**
+   * From binding to ready. What fails is taken back: at once, or where the server cannot be reached, later.
+   * @throws BrokerError `concurrency` where it was halted
+   */
+  async make(instance: ServiceInstance, binding: BindingToMake): Promise<void> {
+    const { instanceId, id, role, access } = binding;
+    const password = this.sealing.open(binding.sealedPassword, instanceId, id);
+    const ask = { role, access, password, limits: tenantLimits(instance.limits) };
+    try {
+      await this.#held(binding, 'binding', (signal) => this.databases.createBinding(namesOf(instance), ask, signal));
+      if (await this.bindings.finish(instanceId, id)) return;
+      throw new BrokerError('concurrency', 'this binding was deleted while it was made');
+    } catch (error) {
+      await this.#takeBack(instance, binding, error);
+      throw error;
+    }
+  }
+
+  /** From unbinding to gone. Where it fails, it is left for the next who tries. */
+  async remove(instance: ServiceInstance, binding: BindingToMake): Promise<void> {
+    const { instanceId, id } = binding;
+    try {
+      await this.#held(binding, 'unbinding', (signal) =>
+        this.databases.dropBinding(namesOf(instance), binding.role, signal),
+      );
+      await this.bindings.remove(instanceId, id);
+    } catch (error) {
+      await this.bindings.release(instanceId, id).catch((failure: unknown) => this.#leave(binding, failure));
+      throw error;
+    }
+  }
+
+  /** Stops making it here at once; another broker sees the halt when it renews its hold. */
+  interrupt(instanceId: string, id: string): void {
+    this.#running.get(keyOf(instanceId, id))?.abort(new BrokerError('concurrency', 'this binding is being deleted'));
+  }
+
+  /** Ends what a broker that no longer renews its hold may still have running on the server. */
+  async endFormer(instance: ServiceInstance, runner: string | null): Promise<void> {
+    if (runner !== null && runner !== this.identity.runner) await this.servers.endSessionsOf(instance.server, runner);
+  }
+
+  async #takeBack(instance: ServiceInstance, binding: BindingToMake, reason: unknown): Promise<void> {
+    const { instanceId, id, role } = binding;
+    try {
+      if (reason instanceof BrokerError && reason.code === 'server_unreachable') {
+        await this.bindings.abandon(instanceId, id);
+        return;
+      }
+      const dropped = await this.databases.dropBinding(namesOf(instance), role, AbortSignal.timeout(LEASE_MS / 3)).then(
+        () => true,
+        () => false,
+      );
+      await (dropped ? this.bindings.remove(instanceId, id) : this.bindings.abandon(instanceId, id));
+    } catch (failure) {
+      this.#leave(binding, failure);
+    }
+  }
+
+  async #held<T>(
+    { instanceId, id }: BindingToMake,
+    state: 'binding' | 'unbinding',
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const controller = new AbortController();
+    const key = keyOf(instanceId, id);
+    const renew = () =>
+      this.bindings.renew(instanceId, id, state).then(
+        (held) => held || controller.abort(new BrokerError('concurrency', 'this binding is being deleted')),
+        (error: unknown) => this.#logger.warn(`the hold on a binding cannot be renewed: ${String(error)}`),
+      );
+    const timer = setInterval(() => void renew(), LEASE_MS / 6);
+    this.#running.set(key, controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      clearInterval(timer);
+      this.#running.delete(key);
+    }
+  }
+
+  #leave({ instanceId, id }: BindingToMake, failure: unknown): void {
+    this.#logger.warn(`binding ${id} of ${instanceId} is left to be cleaned up later: ${String(failure)}`);
+  }
+}
+
+function keyOf(instanceId: string, id: string): string {
+  return JSON.stringify([instanceId, id]);
+}

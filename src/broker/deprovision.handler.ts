@@ -1,0 +1,49 @@
+import { Injectable } from '@nestjs/common';
+import { type EntityManager } from 'typeorm';
+import { BindingStore } from '../instances/binding-store.js';
+import { InstanceStore } from '../instances/instance-store.js';
+import { type OperationContext, type OperationHandler, type Outcome } from '../operations/operation-handler.js';
+import { type Operation } from '../operations/operation.entity.js';
+import { PostgresServers } from '../postgres/postgres-servers.js';
+import { TenantDatabases } from '../postgres/tenant-databases.js';
+import { BindingHolds } from './binding-holds.js';
+import { namesOf } from './plan-limits.js';
+
+/** Removes the database and all roles of an instance, with its bindings; clients that are connected are ended. */
+@Injectable()
+export class DeprovisionHandler implements OperationHandler {
+  readonly kind = 'deprovision';
+
+  constructor(
+    private readonly instances: InstanceStore,
+    private readonly bindings: BindingStore,
+    private readonly holds: BindingHolds,
+    private readonly servers: PostgresServers,
+    private readonly databases: TenantDatabases,
+  ) {}
+
+  async run(context: OperationContext): Promise<Outcome> {
+    const instance = await this.instances.find(context.operation.instanceId);
+    if (instance === null) return {};
+    if (context.formerRunner !== null) await this.servers.endSessionsOf(instance.server, context.formerRunner);
+    await this.bindings.haltAll(instance.id);
+    await this.holds.quiet(instance.id, context.signal);
+    const roles = (await this.bindings.of(instance.id)).map(({ role }) => role);
+    await this.databases.drop(namesOf(instance), roles, context);
+    return { conclude: (manager) => this.instances.remove(instance.id, manager) };
+  }
+
+  /** Where the database is still there, nothing was removed yet; else the broker itself removes the rest later. */
+  async undo(context: OperationContext): Promise<Outcome> {
+    const instance = await this.instances.find(context.operation.instanceId);
+    if (instance === null) return {};
+    const size = await this.databases.size(namesOf(instance), context.signal);
+    const state = size === undefined ? 'failed' : 'ready';
+    return { conclude: (manager) => this.instances.change(instance.id, ['deprovisioning'], { state }, manager) };
+  }
+
+  /** Whether it is still there shows when the server answers again. */
+  abandon({ instanceId }: Operation, manager: EntityManager): Promise<void> {
+    return this.instances.change(instanceId, ['deprovisioning'], { state: 'ready', diverged: true }, manager);
+  }
+}

@@ -1,0 +1,53 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { BROKER_CONFIG } from '../config/config.module.js';
+import { type BrokerConfig } from '../config/schema.js';
+
+const ALGORITHM = 'aes-256-gcm';
+/** NIST SP 800-38D: 96 bits are the length for which GCM is made. */
+const IV_BYTES = 12;
+
+/**
+ * Encrypts the passwords of bindings at rest: `keyId.iv.ciphertext.tag`, base64url. The first configured key
+ * encrypts, all of them decrypt. A sealed text opens only for the instance and the binding it was sealed for.
+ */
+@Injectable()
+export class Sealing {
+  readonly #keys: ReadonlyMap<string, Buffer>;
+  readonly #current: string;
+
+  constructor(@Inject(BROKER_CONFIG) config: BrokerConfig) {
+    const keys = config.state.encryption_keys.map(
+      ({ id, secret }) => [id, Buffer.from(secret.reveal(), 'base64')] as const,
+    );
+    this.#keys = new Map(keys);
+    this.#current = keys[0]?.[0] ?? '';
+  }
+
+  seal(text: string, instanceId: string, bindingId: string): string {
+    const iv = randomBytes(IV_BYTES);
+    const cipher = createCipheriv(ALGORITHM, this.#key(this.#current), iv);
+    cipher.setAAD(boundTo(instanceId, bindingId));
+    const parts = [iv, Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]), cipher.getAuthTag()];
+    return [this.#current, ...parts.map((part) => part.toString('base64url'))].join('.');
+  }
+
+  /** @throws Error where the key is not configured, or the text was changed or belongs to another binding. */
+  open(sealed: string, instanceId: string, bindingId: string): string {
+    const [keyId = '', iv = '', ciphertext = '', tag = ''] = sealed.split('.');
+    const decipher = createDecipheriv(ALGORITHM, this.#key(keyId), Buffer.from(iv, 'base64url'), { authTagLength: 16 });
+    decipher.setAAD(boundTo(instanceId, bindingId));
+    decipher.setAuthTag(Buffer.from(tag, 'base64url'));
+    return Buffer.concat([decipher.update(Buffer.from(ciphertext, 'base64url')), decipher.final()]).toString('utf8');
+  }
+
+  #key(id: string): Buffer {
+    const key = this.#keys.get(id);
+    if (key === undefined) throw new Error(`no encryption key of the id ${id} is configured`);
+    return key;
+  }
+}
+
+function boundTo(instanceId: string, bindingId: string): Buffer {
+  return Buffer.from(JSON.stringify([instanceId, bindingId]));
+}

@@ -1,0 +1,74 @@
+import { Injectable } from '@nestjs/common';
+import { type EntityManager } from 'typeorm';
+import { BindingStore } from '../instances/binding-store.js';
+import { InstanceStore } from '../instances/instance-store.js';
+import {
+  type InstanceParameters,
+  type PlanLimits,
+  type ServiceInstance,
+} from '../instances/service-instance.entity.js';
+import { type OperationContext, type OperationHandler, type Outcome } from '../operations/operation-handler.js';
+import { type Operation } from '../operations/operation.entity.js';
+import { PostgresServers } from '../postgres/postgres-servers.js';
+import { TenantDatabases } from '../postgres/tenant-databases.js';
+import { BindingHolds } from './binding-holds.js';
+import { namesOf, tenantLimits } from './plan-limits.js';
+import { type UpdateTarget } from './update-target.js';
+
+/** What of an instance is on its server and can be changed there. */
+interface Applied {
+  parameters: InstanceParameters;
+  limits: PlanLimits;
+}
+
+/** Brings the living database and roles to the target; what was applied is taken back where it fails. */
+@Injectable()
+export class UpdateHandler implements OperationHandler {
+  readonly kind = 'update';
+
+  constructor(
+    private readonly instances: InstanceStore,
+    private readonly bindings: BindingStore,
+    private readonly holds: BindingHolds,
+    private readonly servers: PostgresServers,
+    private readonly databases: TenantDatabases,
+  ) {}
+
+  async run(context: OperationContext): Promise<Outcome> {
+    const instance = await this.instances.get(context.operation.instanceId);
+    const target = context.operation.input['target'] as UpdateTarget;
+    if (context.formerRunner !== null) await this.servers.endSessionsOf(instance.server, context.formerRunner);
+    await this.holds.quiet(instance.id, context.signal);
+    await this.#apply(instance, instance, target, context);
+    const settled = { ...target, state: 'ready', diverged: false } as const;
+    return { conclude: (manager) => this.instances.change(instance.id, ['updating'], settled, manager) };
+  }
+
+  async undo(context: OperationContext): Promise<Outcome> {
+    const instance = await this.instances.find(context.operation.instanceId);
+    if (instance === null) return {};
+    const target = context.operation.input['target'] as UpdateTarget;
+    if (context.formerRunner !== null) await this.servers.endSessionsOf(instance.server, context.formerRunner);
+    await this.#apply(instance, target, instance, context);
+    const settled = { state: 'ready', diverged: false } as const;
+    return { conclude: (manager) => this.instances.change(instance.id, ['updating'], settled, manager) };
+  }
+
+  abandon({ instanceId }: Operation, manager: EntityManager): Promise<void> {
+    return this.instances.change(instanceId, ['updating'], { state: 'ready', diverged: true }, manager);
+  }
+
+  /** Extensions first: they may be refused, and then nothing else was touched. */
+  async #apply(instance: ServiceInstance, from: Applied, to: Applied, context: OperationContext): Promise<void> {
+    const names = namesOf(instance);
+    await this.databases.setExtensions(
+      names,
+      to.parameters.extensions ?? [],
+      from.parameters.extensions ?? [],
+      context,
+    );
+    const living = (await this.bindings.of(instance.id)).filter(({ state }) => state !== 'unbinding');
+    const roles = living.map(({ role, access }) => ({ role, access }));
+    await this.databases.applyLimits(names, tenantLimits(to.limits), roles, context);
+  }
+}
