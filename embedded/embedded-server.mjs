@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { createCluster, isCluster, makeServerFolder } from './cluster.mjs';
@@ -50,12 +50,16 @@ async function start(postgres, folder, dataFolder, settings, steps, signal) {
       steps.say(`port ${former} is taken by another program: PostgreSQL listens on ${portOf(settings)} from now on`);
     }
     try {
-      return await startServer(
+      const server = await startServer(
         postgres,
         join(folder, 'postgres', 'data'),
         serverSettings(folder, sockets, portOf(settings)),
         { log: join(dataFolder, 'postgresql-start.log'), signal },
       );
+      return {
+        ...server,
+        stop: (mode, patience) => server.stop(mode, patience).then(() => removeOutside(sockets, folder)),
+      };
     } catch (error) {
       if (!(error instanceof ServerStartError && error.portTaken) || tries >= 10) throw error;
     }
@@ -93,6 +97,15 @@ function socketFolder(folder) {
   makeServerFolder(sockets);
   for (const name of readdirSync(sockets)) rmSync(join(sockets, name), { force: true });
   return sockets;
+}
+
+/** Nothing is left behind elsewhere than in the data folder. @param {string} sockets @param {string} folder */
+function removeOutside(sockets, folder) {
+  try {
+    if (!sockets.startsWith(folder)) rmdirSync(sockets);
+  } catch {
+    // Removed already, or what is in it is not ours.
+  }
 }
 
 /** The same at each start, unless somebody else has taken the name. @param {string} folder */

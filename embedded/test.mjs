@@ -1,0 +1,34 @@
+import { add, check, runChecks } from './checks.mjs';
+import { runJest } from './jest.mjs';
+import { obtainPostgres } from './obtain-postgres.mjs';
+import { prepareCheckout, prepareTools } from './prepare.mjs';
+import { ProgramError } from './run.mjs';
+import { createSteps } from './steps.mjs';
+
+/** Far beyond what all of it takes: something hangs. */
+const TIME_LIMIT = 20 * 60_000;
+
+const steps = createSteps();
+const asked = new AbortController();
+for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(name, () => asked.abort());
+const signal = AbortSignal.any([asked.signal, AbortSignal.timeout(TIME_LIMIT)]);
+
+/** `npm test`: from a fresh checkout to the result of every check and test. @param {string[]} args name the files to narrow it to */
+async function test(args) {
+  await prepareTools(steps, signal);
+  await obtainPostgres(process.env, steps, signal);
+  const tally = await check('build', () => prepareCheckout(steps, signal));
+  if (args.length === 0) add(tally, await runChecks(signal));
+  return add(tally, await runJest(args, signal));
+}
+
+try {
+  const { passed, failed } = await test(process.argv.slice(2));
+  process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+  process.exitCode = failed === 0 && !signal.aborted ? 0 : 1;
+} catch (error) {
+  if (error instanceof ProgramError) process.stdout.write(`${error.output}\n`);
+  process.stdout.write(`${String(error)}\n\n0 passed, 1 failed\n`);
+  process.exitCode = 1;
+}
+process.exit();
