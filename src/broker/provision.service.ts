@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { InstanceStore, type NewInstance } from '../instances/instance-store.js';
-import { type InstanceParameters, type ServiceInstance } from '../instances/service-instance.entity.js';
+import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { type Ask } from './ask.js';
