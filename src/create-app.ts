@@ -2,12 +2,16 @@ import { type Server } from 'node:https';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type DestinationStream, type Logger } from 'pino';
 import { AppModule } from './app.module.js';
+import { BrokerJanitor } from './broker/janitor.js';
+import { unusedKeys } from './config/coming.js';
 import { type BrokerIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
 import { createHttpApp } from './http/http-app.js';
 import { Lifecycle } from './http/lifecycle.js';
 import { createLog } from './http/log.js';
 import { reloadTls } from './http/tls.js';
+import { OperationsService } from './operations/operations.service.js';
+import { PostgresServers } from './postgres/postgres-servers.js';
 import { StateDatabase } from './state/state-database.js';
 
 export interface BrokerApp {
@@ -37,6 +41,8 @@ export async function createApp(
   options: CreateAppOptions = {},
 ): Promise<BrokerApp> {
   const log = await createLog(config.log, options.logTo);
+  const unused = unusedKeys(config);
+  if (unused.length > 0) log.warn(`configured, but not in use yet: ${unused.join(', ')}`);
   const app = await createHttpApp(AppModule.for(config, identity), config.http, log);
   return new RunningBroker(app, config, log);
 }
@@ -47,6 +53,9 @@ class RunningBroker implements BrokerApp {
   #closed: Promise<void> | undefined;
   readonly #lifecycle: Lifecycle;
   readonly #state: StateDatabase;
+  readonly #operations: OperationsService;
+  readonly #servers: PostgresServers;
+  readonly #janitor: BrokerJanitor;
 
   constructor(
     readonly app: NestFastifyApplication,
@@ -55,6 +64,9 @@ class RunningBroker implements BrokerApp {
   ) {
     this.#lifecycle = app.get(Lifecycle);
     this.#state = app.get(StateDatabase, { strict: false });
+    this.#operations = app.get(OperationsService, { strict: false });
+    this.#servers = app.get(PostgresServers, { strict: false });
+    this.#janitor = app.get(BrokerJanitor, { strict: false });
     const begun = new Promise<void>((resolve) => (this.#begin = resolve));
     this.ready = begun.then(() => this.#start());
     this.ready.catch(() => undefined);
@@ -86,7 +98,10 @@ class RunningBroker implements BrokerApp {
   async #start(): Promise<void> {
     const { stopping } = this.#lifecycle;
     await this.#state.connect(stopping);
+    await this.#servers.endFormerSessions();
+    await this.#operations.start();
     stopping.throwIfAborted();
+    this.#janitor.start();
     this.#lifecycle.markReady();
   }
 
@@ -96,7 +111,10 @@ class RunningBroker implements BrokerApp {
     await this.ready.catch(() => undefined);
     if (!(await this.#lifecycle.drained(this.config.operations.grace)))
       this.log.warn('some requests were still running after the grace period');
+    await this.#janitor.stop();
+    await this.#operations.stop();
     await this.app.close();
+    await this.#servers.close();
     await this.#state.close();
   }
 }

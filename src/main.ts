@@ -2,18 +2,29 @@ import { ConfigurationError, loadConfig } from './config/load.js';
 import { loadIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
 
-/** BSD's EX_CONFIG. */
+/** EX_USAGE and EX_CONFIG of BSD's sysexits. */
+const EXIT_USAGE = 64;
 const EXIT_CONFIGURATION = 78;
 
-const [command] = process.argv.slice(2);
-if (command === '--print-config-docs') {
-  const { configurationDocs } = await import('./config/docs.js');
-  process.stdout.write(configurationDocs());
-} else {
+await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<void> {
+  const [command] = args;
+  if (command === '--print-config-docs') return printConfigDocs();
+  if (args.length > 1 || (command !== undefined && command !== '--check-config')) {
+    process.stderr.write('expected no argument, --check-config or --print-config-docs\n');
+    process.exitCode = EXIT_USAGE;
+    return;
+  }
   const config = configuration();
   if (config === undefined) process.exitCode = EXIT_CONFIGURATION;
   else if (command === '--check-config') process.stdout.write('the configuration is valid\n');
   else await run(config);
+}
+
+async function printConfigDocs(): Promise<void> {
+  const { configurationDocs } = await import('./config/docs.js');
+  process.stdout.write(configurationDocs());
 }
 
 function configuration(): BrokerConfig | undefined {

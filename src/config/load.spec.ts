@@ -185,7 +185,7 @@ describe('certificates', () => {
     expect(faultsOf(tree)).toEqual([
       'http.tls.certificate: expected certificates in PEM form, or the path of a file with them: no certificate in it',
       expect.stringMatching(
-        /^http.tls.private_key: expected a private key in PEM form, or the path of a file with it: .*ENOENT/
+        /^http.tls.private_key: expected a private key in PEM form, or the path of a file with it: .*ENOENT/,
       ),
     ]);
     tree['http'] = { tls: { certificate, private_key: drawCertificate('b').privateKey } };

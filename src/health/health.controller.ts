@@ -2,6 +2,7 @@ import { Controller, Get, Res } from '@nestjs/common';
 import { type FastifyReply } from 'fastify';
 import { Realm } from '../auth/realm.js';
 import { Lifecycle } from '../http/lifecycle.js';
+import { PostgresServers } from '../postgres/postgres-servers.js';
 import { StateDatabase } from '../state/state-database.js';
 
 @Controller()
@@ -10,6 +11,7 @@ export class HealthController {
   constructor(
     private readonly lifecycle: Lifecycle,
     private readonly state: StateDatabase,
+    private readonly servers: PostgresServers,
   ) {}
 
   /** The process is alive, whatever it can reach. */
@@ -18,20 +20,29 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** 200 when calls can succeed: started, the state database answers, and at least one server does. */
+  /** 200 when calls can succeed: started, the state database answers, and so does at least one server. */
   @Get('readyz')
   async ready(@Res({ passthrough: true }) reply: FastifyReply) {
+    reply.header('cache-control', 'no-store');
     const { state } = this.lifecycle;
     if (state !== 'ready') {
       reply.status(503);
       return { status: state };
     }
-    const reachable = await this.state.ping().then(
+    const [reachable, health] = await Promise.all([this.#stateAnswers(), this.servers.health()]);
+    const ready = reachable && health.some((server) => server.reachable);
+    reply.status(ready ? 200 : 503);
+    return {
+      status: ready ? 'ready' : 'unavailable',
+      state: { reachable },
+      servers: health.map(({ name, reachable, accepts_new, error }) => ({ name, reachable, accepts_new, error })),
+    };
+  }
+
+  #stateAnswers(): Promise<boolean> {
+    return this.state.ping().then(
       () => true,
       () => false,
     );
-    const ok = reachable;
-    reply.status(ok ? 200 : 503).header('cache-control', 'no-store');
-    return { status: ok ? 'ready' : 'unavailable', state: { reachable }, servers: [] };
   }
 }

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
+import { PostgresModule } from '../postgres/postgres.module.js';
 import { HealthController } from './health.controller.js';
 
-@Module({ controllers: [HealthController] })
+@Module({ imports: [PostgresModule], controllers: [HealthController] })
 export class HealthModule {}

@@ -11,6 +11,7 @@ import { JSON_LIMIT, installBodyParser } from './body-parser.js';
 import { clientErrorHandler } from './client-error.js';
 import { Lifecycle } from './lifecycle.js';
 import { FrameworkLog } from './log.js';
+import { ApiDescription } from './openapi.controller.js';
 import { ProblemFilter, answerError } from './problem.filter.js';
 import { installRequestHooks } from './request-hooks.js';
 import { requestIdOf } from './request-id.js';
@@ -56,6 +57,7 @@ export async function createHttpApp(
   installBodyParser(fastify);
   app.useGlobalFilters(new ProblemFilter(log));
   app.useGlobalPipes(createValidationPipe());
+  app.get(ApiDescription).describe(app);
   return app;
 }
 

@@ -1,0 +1,34 @@
+import { Controller, Get, Header, Injectable } from '@nestjs/common';
+import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Realm } from '../auth/realm.js';
+import { BrokerError } from '../errors.js';
+
+/** The description of all routes, made when it is first asked for. */
+@Injectable()
+export class ApiDescription {
+  #app: NestFastifyApplication | undefined;
+  #document: Promise<object> | undefined;
+
+  describe(app: NestFastifyApplication): void {
+    this.#app = app;
+  }
+
+  document(): Promise<object> {
+    const app = this.#app;
+    if (app === undefined) return Promise.reject(new BrokerError('starting', 'the broker is starting'));
+    this.#document ??= import('./openapi.js').then(({ describeApi }) => describeApi(app));
+    return this.#document;
+  }
+}
+
+@Controller()
+@Realm('public')
+export class OpenApiController {
+  constructor(private readonly description: ApiDescription) {}
+
+  @Get('openapi.json')
+  @Header('content-type', 'application/json; charset=utf-8')
+  async document() {
+    return this.description.document();
+  }
+}

@@ -1,0 +1,102 @@
+import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { STATUS_OF } from '../errors.js';
+
+type Paths = OpenAPIObject['paths'];
+type Operation = NonNullable<Paths[string]['get']>;
+type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
+
+const METHODS = ['get', 'put', 'post', 'patch', 'delete'] as const;
+
+const PUBLIC_PATHS = ['/healthz', '/readyz', '/openapi.json'];
+
+const ERROR_SCHEMAS: Schemas = {
+  Problem: {
+    type: 'object',
+    description: 'Problem details (RFC 9457).',
+    required: ['type', 'title', 'status', 'code', 'detail', 'request_id'],
+    properties: {
+      type: { type: 'string', example: 'about:blank' },
+      title: { type: 'string', example: 'Conflict' },
+      status: { type: 'integer', example: 409 },
+      code: { type: 'string', enum: Object.keys(STATUS_OF), description: 'What clients may branch on.' },
+      detail: { type: 'string', example: 'a provision of this instance is in progress' },
+      request_id: { type: 'string', description: 'Finds the request in the log of the broker.' },
+      operation_id: { type: 'string', format: 'uuid', description: 'With `operation_in_progress`: the running one.' },
+    },
+  },
+  ServiceBrokerError: {
+    type: 'object',
+    description: 'Service Broker Error (Open Service Broker API 2.17).',
+    required: ['description'],
+    properties: {
+      error: { type: 'string', enum: ['AsyncRequired', 'ConcurrencyError', 'MaintenanceInfoConflict'] },
+      description: { type: 'string', example: 'service_id: expected a text' },
+      instance_usable: { type: 'boolean' },
+      update_repeatable: { type: 'boolean' },
+    },
+  },
+};
+
+/** Builds the OpenAPI document of both APIs; errors and what every route has in common are added to each. */
+export function describeApi(app: NestFastifyApplication): OpenAPIObject {
+  const frame = new DocumentBuilder()
+    .setTitle('PostgreSQL service broker')
+    .setDescription('The Open Service Broker API 2.17 under `/v2`, for platforms, and the API for admins beside it.')
+    .setVersion('1')
+    .addBasicAuth({ type: 'http', scheme: 'basic', description: 'Credentials of the platform.' }, 'platform')
+    .addBasicAuth({ type: 'http', scheme: 'basic', description: 'Credentials of an admin.' }, 'admin')
+    .build();
+  const document = SwaggerModule.createDocument(app, frame, { autoTagControllers: false });
+  document.components = {
+    ...document.components,
+    schemas: { ...document.components?.schemas, ...ERROR_SCHEMAS },
+  };
+  for (const [path, item] of Object.entries(document.paths))
+    for (const method of METHODS) {
+      const operation = item[method];
+      if (operation !== undefined) complete(path, operation);
+    }
+  return document;
+}
+
+function complete(path: string, operation: Operation): void {
+  if (PUBLIC_PATHS.includes(path)) {
+    operation.security = [];
+    return;
+  }
+  const platform = path.startsWith('/v2');
+  operation.security = [platform ? { platform: [] } : { admin: [] }];
+  if (platform) operation.parameters = [...(operation.parameters ?? []), ...missingHeaders(operation)];
+  const content = platform
+    ? { 'application/json': { schema: { $ref: '#/components/schemas/ServiceBrokerError' } } }
+    : { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
+  const common = {
+    401: 'Credentials are missing or wrong.',
+    ...(platform ? { 412: 'The API version is missing or not 2.x.' } : {}),
+    429: 'Too many wrong credentials; `Retry-After` says when to come back.',
+    500: 'An error that was not foreseen.',
+    503: 'The broker is starting or stopping, or what it needs cannot be reached; `Retry-After` says when to come back.',
+  };
+  for (const [status, description] of Object.entries(common)) operation.responses[status] ??= { description };
+  for (const [status, response] of Object.entries(operation.responses))
+    if (Number(status) >= 400 && Number(status) !== 410 && response !== undefined && !('$ref' in response))
+      response.content ??= content;
+}
+
+function missingHeaders(operation: Operation) {
+  const known = new Set((operation.parameters ?? []).map((each) => ('name' in each ? each.name.toLowerCase() : '')));
+  const headers = [
+    { name: 'X-Broker-API-Version', required: true, description: '2.x', example: '2.17' },
+    {
+      name: 'X-Broker-API-Originating-Identity',
+      required: false,
+      description: 'Platform and base64 of a JSON object: who asks.',
+      example: 'cloudfoundry eyJ1c2VyX2lkIjoiNjgzZWE3NDgifQ==',
+    },
+    { name: 'X-Broker-API-Request-Identity', required: false, description: 'Echoed and logged.', example: 'e26cee84' },
+  ];
+  return headers
+    .filter(({ name }) => !known.has(name.toLowerCase()))
+    .map((header) => ({ ...header, in: 'header' as const, schema: { type: 'string' as const } }));
+}
