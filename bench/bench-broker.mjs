@@ -40,11 +40,12 @@ export async function startBenchBroker({ maxConnections }) {
   const passwords = { postgres: secret(), broker: secret(), state: secret() };
   await createCluster(postgres, cluster, passwords, { sync: true });
   const port = await findFreePort();
+  const serverLog = join(folder, 'postgresql.log');
   const server = await startServer(
     postgres,
     cluster,
     { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 200, log_line_prefix: '' },
-    { diesWithParent: true },
+    { log: serverLog, diesWithParent: true },
   );
   const url = (/** @type {string} */ user, /** @type {string} */ password, /** @type {string} */ database) =>
     `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
@@ -79,7 +80,7 @@ export async function startBenchBroker({ maxConnections }) {
     superuserUrl: (database = 'postgres') => url(SUPERUSER, passwords.postgres, database),
     brokerUrl,
     stateUrl,
-    serverLog: join(cluster, 'startup.log'),
+    serverLog,
     end: async () => {
       const ended = once(broker, 'exit');
       broker.kill('SIGTERM');
