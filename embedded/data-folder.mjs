@@ -13,7 +13,7 @@ import { serverUser, serverUserReaches } from './server-user.mjs';
  * @property {{ credentials: [{ password: string }] }} platform
  * @property {{ credentials: [{ password: string }] }} admin
  * @property {{ url: string, encryption_keys: { id: string, secret: string }[] }} state
- * @property {[{ name: string, url: string }]} servers
+ * @property {[{ name: string, url: string, sslmode: 'disable' }]} servers
  */
 
 /** Where the data of PostgreSQL itself are kept when its user cannot reach the data folder. */
@@ -111,7 +111,7 @@ function drawSettings(port) {
       url: stateUrl(drawPassword(), port),
       encryption_keys: [{ id: 'first', secret: randomBytes(32).toString('base64') }],
     },
-    servers: [{ name: 'default', url: serverUrl(drawPassword(), port) }],
+    servers: [{ name: 'default', url: serverUrl(drawPassword(), port), sslmode: 'disable' }],
   };
 }
 

@@ -24,6 +24,15 @@ describe('credentials', () => {
     expect(credentials({ ...tls, ca: undefined }, 'd', 'b', 's')).not.toHaveProperty('sslrootcert');
   });
 
+  it('leave what every driver prefers out of the URLs', () => {
+    const { uri, jdbcUrl, sslmode } = credentials({ host: 'h', port: 1, sslmode: 'prefer' }, 'd', 'b', 's');
+    expect({ uri, jdbcUrl, sslmode }).toEqual({
+      uri: 'postgresql://b:s@h:1/d',
+      jdbcUrl: 'jdbc:postgresql://h:1/d?user=b&password=s',
+      sslmode: 'prefer',
+    });
+  });
+
   it('put an IPv6 address in brackets within the URLs only', () => {
     const { uri, jdbcUrl, host } = credentials({ host: '::1', port: 5432, sslmode: 'prefer' }, 'd', 'b', 's');
     expect(new URL(uri).hostname).toBe('[::1]');

@@ -23,15 +23,17 @@ export interface Credentials {
 
 /**
  * The credentials of a binding, under every key that the known client libraries look for. `sslmode` stands inside
- * both URLs too, since no library reads it beside them.
+ * both URLs too, since no library reads it beside them; but for `prefer`, which libpq and the JDBC driver assume
+ * anyway, and which node-postgres takes for `verify-full`.
  */
 export function credentials(endpoint: Endpoint, database: string, username: string, password: string): Credentials {
   const { port, sslmode } = endpoint;
-  const authority = `${inUrl(endpoint.host)}:${port}`;
-  const login = { user: username, password, sslmode };
+  const place = `${inUrl(endpoint.host)}:${port}/${encodeURIComponent(database)}`;
+  const login = `${encodeURIComponent(username)}:${encodeURIComponent(password)}`;
+  const tls = sslmode === 'prefer' ? {} : { sslmode };
   return {
-    uri: `postgresql://${encodeURIComponent(username)}:${encodeURIComponent(password)}@${authority}/${encodeURIComponent(database)}?${new URLSearchParams({ sslmode }).toString()}`,
-    jdbcUrl: `jdbc:postgresql://${authority}/${encodeURIComponent(database)}?${new URLSearchParams(login).toString()}`,
+    uri: withQuery(`postgresql://${login}@${place}`, tls),
+    jdbcUrl: withQuery(`jdbc:postgresql://${place}`, { user: username, password, ...tls }),
     hostname: endpoint.host,
     host: endpoint.host,
     port,
@@ -48,6 +50,11 @@ export function credentials(endpoint: Endpoint, database: string, username: stri
 /** The network addresses that an application needs to reach (OSB 2.17, Endpoint Object). */
 export function endpoints({ host, port }: Endpoint): { host: string; ports: string[]; protocol: 'tcp' }[] {
   return [{ host, ports: [String(port)], protocol: 'tcp' }];
+}
+
+function withQuery(url: string, query: Record<string, string>): string {
+  const text = new URLSearchParams(query).toString();
+  return text === '' ? url : `${url}?${text}`;
 }
 
 /** An IPv6 address stands in brackets there (RFC 3986, section 3.2.2). */
