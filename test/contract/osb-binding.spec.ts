@@ -108,6 +108,7 @@ describe('access', () => {
     await writer.query('CREATE TABLE public.after (a int); CREATE VIEW app.v AS SELECT 3 AS a; CREATE SEQUENCE app.s');
     for (const relation of ['app.before', 'app2.after', 'public.after', 'app.v'])
       await expect(reader.query(`SELECT * FROM ${relation}`)).resolves.toBeDefined();
+    await reader.query('SET default_transaction_read_only = off');
     for (const statement of [
       'INSERT INTO app.before VALUES (2)',
       'UPDATE app2.after SET a = 1',
@@ -165,7 +166,9 @@ describe('DELETE binding', () => {
   it('is 200 {} when it is deleted, and its credentials no longer work, its objects stay', async () => {
     const { uri } = credentialsOf(await platform.bind('i', 'deleted'));
     const open = await session(uri);
-    await open.query('CREATE TABLE left_behind (a int); BEGIN; INSERT INTO left_behind VALUES (1)');
+    await open.query('CREATE TABLE left_behind (a int)');
+    await open.query('BEGIN');
+    await open.query('INSERT INTO left_behind VALUES (1)');
     const answer = await platform.unbind('i', 'deleted');
     expectDone(answer, 200);
     expect(answer.body).toEqual({});

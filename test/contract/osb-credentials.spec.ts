@@ -2,6 +2,7 @@ import pg from 'pg';
 import { expectDone, expectRefused } from '../support/answers.js';
 import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type Json } from '../support/client.js';
+import { drawCertificate } from '../support/certificate.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { type Credentials, credentialsOf, MEDIUM, type Platform, SERVICE, SMALL } from '../support/platform.js';
 import { session, sql } from '../support/sql.js';
@@ -41,7 +42,7 @@ describe('credentials', () => {
       port: cluster.port,
       username: expect.any(String) as string,
       password: expect.any(String) as string,
-      sslmode: 'prefer',
+      sslmode: 'disable',
     });
     expect(credentials.database).toBe(credentials.name);
     expect(credentials.dbname).toBe(credentials.name);
@@ -56,8 +57,7 @@ describe('credentials', () => {
   it('open the database by uri (DATABASE_URL, node cfenv, java-buildpack)', async () => {
     const uri = new URL(credentials.uri);
     expect(uri.protocol).toMatch(/^postgres(ql)?:$/);
-    expect(uri.searchParams.get('sslmode')).toBe('prefer');
-    uri.searchParams.delete('sslmode');
+    expect(uri.searchParams.get('sslmode')).toBe('disable');
     expect(await sql(uri.href, whoami)).toEqual([{ name: credentials.username, database: credentials.name }]);
   });
 
@@ -68,7 +68,7 @@ describe('credentials', () => {
     expect(Object.fromEntries(jdbc.searchParams)).toEqual({
       user: credentials.username,
       password: credentials.password,
-      sslmode: 'prefer',
+      sslmode: 'disable',
     });
     const { user, password } = Object.fromEntries(jdbc.searchParams);
     const login = `postgres://${user}:${password}@${jdbc.host}${jdbc.pathname}`;
@@ -103,19 +103,22 @@ describe('credentials', () => {
 });
 
 describe('a server with a public address and a CA', () => {
-  it('hands out that address, sslmode and the contents of the CA', async () => {
-    const ca = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+  it('hands out that address, a verifying sslmode and the contents of the CA', async () => {
+    const ca = drawCertificate('authority').certificate;
     await broker.stop();
-    const config = { servers: [{ public_host: 'db.example.org', public_port: 6432, sslmode: 'disable', ca }] };
-    broker = await spawnBroker({ cluster, home: broker.home, config: { ...agedCatalog(), ...config } });
+    const servers = [{ public_host: 'db.example.org', public_port: 6432, sslmode: undefined, ca }];
+    broker = await spawnBroker({ home: broker.home, config: { ...agedCatalog(), servers } });
     platform = broker.platform;
     const answer = await platform.binding('i', 'b');
-    expect(credentialsOf(answer)).toMatchObject({ host: 'db.example.org', port: 6432, sslmode: 'disable' });
-    expect(new URL(credentialsOf(answer).uri).host).toBe('db.example.org:6432');
-    expect(credentialsOf(answer).sslrootcert ?? ca).toBe(ca);
+    const shown = credentialsOf(answer);
+    expect(shown).toMatchObject({ host: 'db.example.org', port: 6432, sslmode: 'verify-full', sslrootcert: ca });
+    for (const url of [shown.uri, shown.jdbcUrl.slice('jdbc:'.length)]) {
+      expect(new URL(url).host).toBe('db.example.org:6432');
+      expect(new URL(url).searchParams.get('sslmode')).toBe('verify-full');
+    }
     expect(answer.body['endpoints']).toEqual([{ host: 'db.example.org', ports: ['6432'], protocol: 'tcp' }]);
     await broker.stop();
-    broker = await spawnBroker({ cluster, home: broker.home, config: agedCatalog() });
+    broker = await spawnBroker({ home: broker.home, config: agedCatalog() });
     platform = broker.platform;
   });
 });

@@ -48,6 +48,8 @@ export async function brokerHome(options: Omit<HomeOptions, 'config'>): Promise<
     servers: clusters.map((cluster, index) => ({
       name: index === 0 ? 'default' : `server-${index + 1}`,
       url: cluster.brokerUrl(),
+      // node-postgres takes "prefer" in a URL as "require"; these servers have no TLS.
+      sslmode: 'disable',
     })),
     log: { level: 'debug', format: 'json' },
   };

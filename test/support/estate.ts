@@ -14,8 +14,9 @@ export interface Look {
   jobs: Row[];
 }
 
-const DATABASES = 'SELECT datname AS name FROM pg_database';
-const ROLES = 'SELECT rolname AS name FROM pg_roles';
+// State databases and their owners belong to the tests.
+const DATABASES = `SELECT datname AS name FROM pg_database WHERE datname NOT LIKE 'state\\_%'`;
+const ROLES = `SELECT rolname AS name FROM pg_roles WHERE rolname NOT LIKE 'state\\_%'`;
 
 /** What a broker has made on its servers and in its state database. */
 export class Estate {
