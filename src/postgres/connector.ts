@@ -3,7 +3,6 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { type ConnectionTarget } from './connection-target.js';
 import { whileAnswering } from './liveness.js';
-import { codeOf } from './server-fault.js';
 import { QUICK_MS, Session } from './session.js';
 
 /**
@@ -86,9 +85,8 @@ export class Connector {
   }
 }
 
+/** By SQLSTATE where the server's access rules want no TLS, by the driver's text where it has none. */
 function refusesTls(error: unknown): boolean {
-  return (
-    codeOf(error) === '28000' ||
-    (error instanceof Error && error.message === 'The server does not support SSL connections')
-  );
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return code === '28000' || message === 'The server does not support SSL connections';
 }

@@ -63,18 +63,23 @@ async function open(server: Server, names: TenantNames, limits: TenantLimits, si
     [names.connectRole, 'NOLOGIN NOINHERIT'],
     [names.readerRole, 'NOLOGIN'],
   ];
-  const text = (missing: typeof roles) =>
-    together(...missing.map(([name, attributes]) => `CREATE ROLE ${ident(name)} ${attributes}`), ...rights);
+  const text = (present: string[]) =>
+    together(
+      ...roles.map(
+        ([name, attributes]) => `${present.includes(name) ? 'ALTER' : 'CREATE'} ROLE ${ident(name)} ${attributes}`,
+      ),
+      ...rights,
+    );
   try {
-    await server.sessions.query(text(roles), { signal });
+    await server.sessions.query(text([]), { signal });
   } catch (error) {
     if (!/^(42710|23505)$/.test(codeOf(error))) throw error;
     const present = await presentRoles(
       server,
-      Object.values(roles).map(([name]) => name),
+      roles.map(([name]) => name),
       signal,
     );
-    await server.sessions.query(text(roles.filter(([name]) => !present.includes(name))), { signal });
+    await server.sessions.query(text(present), { signal });
   }
 }
 
@@ -183,6 +188,16 @@ export async function dropDatabase(server: Server, names: TenantNames, roles: st
     const all = [...roles, names.readerRole, names.connectRole, names.ownerRole];
     await server.sessions.query(`DROP ROLE IF EXISTS ${all.map(ident).join(', ')}`, { signal });
   });
+}
+
+export async function databaseSize(
+  server: Server,
+  names: TenantNames,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const text = `SELECT pg_database_size(oid)::float8 AS bytes FROM pg_database WHERE datname = ${literal(names.database)}`;
+  const [row] = await server.sessions.query(text, { signal });
+  return row?.['bytes'] as number | undefined;
 }
 
 /** A session in a tenant's database. Where the tenant has taken every connection, waits a little for a free one. */

@@ -20,6 +20,11 @@ export function drawPassword(): string {
   return draw(ALPHANUMERIC, 32);
 }
 
+/** A name of that kind (a letter) for a role or a database of the broker's own making. */
+export function drawServerName(kind: string): string {
+  return `${kind}${draw(LOWER, 19)}`;
+}
+
 function draw(alphabet: string, length: number): string {
   const unbiased = 256 - (256 % alphabet.length);
   let drawn = '';

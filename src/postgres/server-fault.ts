@@ -14,23 +14,27 @@ const LOST_TEXT = /^(Connection terminated|Client has encountered|Client was clo
 
 /** SQLSTATE of a server's error, else Node's code, else an empty text. */
 export function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const code = (error as { code?: unknown } | null | undefined)?.code;
   return typeof code === 'string' ? code : '';
+}
+
+function messageOf(error: unknown): string {
+  const message = (error as { message?: unknown } | null | undefined)?.message;
+  return typeof message === 'string' ? message : '';
 }
 
 /** Whether the server could not be entered at all, or was lost (as opposed to: answered with an error). */
 export function isLost(error: unknown): boolean {
   if (error instanceof SilenceError) return true;
   const code = codeOf(error);
-  if (code !== '') return LOST.test(code) || /^(08|57P0[1-4])/.test(code);
-  return error instanceof Error && LOST_TEXT.test(error.message);
+  return code === '' ? LOST_TEXT.test(messageOf(error)) : LOST.test(code) || /^(08|57P0[1-4])/.test(code);
 }
 
 /** Writers of one catalog row at the same time: PostgreSQL refuses the later one, and a new try succeeds. */
 export function isCollision(error: unknown): boolean {
   const code = codeOf(error);
   if (code === '40001' || code === '40P01') return true;
-  return code === 'XX000' && error instanceof Error && /tuple concurrently (updated|deleted)/.test(error.message);
+  return code === 'XX000' && /tuple concurrently (updated|deleted)/.test(messageOf(error));
 }
 
 /**

@@ -1,6 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { createRole, dropRole, type NewBinding } from './bindings.js';
-import { changeExtensions, createDatabase, dropDatabase, limitDatabase, type NewDatabase } from './databases.js';
+import {
+  changeExtensions,
+  createDatabase,
+  databaseSize,
+  dropDatabase,
+  limitDatabase,
+  type NewDatabase,
+} from './databases.js';
 import { assertLocale } from './locales.js';
 import { drawBindingRole, drawPassword, drawTenantNames } from './names.js';
 import { PostgresServers } from './postgres-servers.js';
@@ -42,6 +49,11 @@ export class TenantDatabases {
   /** Ends the sessions in it. What is missing counts as dropped. */
   drop(names: TenantNames, bindingRoles: string[], step: Step): Promise<void> {
     return dropDatabase(this.servers.server(names.server), names, bindingRoles, step);
+  }
+
+  /** Bytes of the database; undefined where there is none. */
+  size(names: TenantNames, signal: AbortSignal = AbortSignal.timeout(CHECK_MS)): Promise<number | undefined> {
+    return databaseSize(this.servers.server(names.server), names, signal);
   }
 
   /** The limits of the living database and roles; what is connected keeps the old ones until it connects anew. */
