@@ -56,10 +56,12 @@ async function start(postgres, folder, dataFolder, settings, steps, signal) {
         serverSettings(folder, sockets, portOf(settings)),
         { log: join(dataFolder, 'postgresql-start.log'), signal },
       );
-      return {
-        ...server,
-        stop: (mode, patience) => server.stop(mode, patience).then(() => removeOutside(sockets, folder)),
+      /** @type {Server['stop']} */
+      const stop = async (mode, patience) => {
+        await server.stop(mode, patience);
+        removeOutside(sockets, folder);
       };
+      return { ...server, stop };
     } catch (error) {
       if (!(error instanceof ServerStartError && error.portTaken) || tries >= 10) throw error;
     }

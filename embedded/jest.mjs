@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -28,7 +27,11 @@ export async function runJest(args, signal) {
       stdio: ['ignore', 'ignore', 'inherit'],
       signal,
     });
-    const [code] = /** @type {[number | null]} */ (await once(child, 'exit'));
+    /** @type {number | null} */
+    const code = await new Promise((/** @type {(code: number | null) => void} */ resolve, reject) => {
+      child.once('exit', resolve);
+      child.once('error', reject);
+    });
     return tallyOf(/** @type {Report} */ (readJson(file)), args.length > 0, code === 0);
   } catch (error) {
     process.stdout.write(`jest gave no report: ${String(error)}\n`);
