@@ -5,7 +5,7 @@ import { BindingStore, type NewBinding } from '../instances/binding-store.js';
 import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
 import { type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
-import { BindingDraft } from './binding-draft.js';
+import { BindingDraft, fingerprintOf } from './binding-draft.js';
 import { BindingWork } from './binding-work.js';
 import { ServiceCatalog } from './catalog.js';
 import { asUserMistake, concurrency } from './refusals.js';
@@ -37,14 +37,29 @@ export class BindService {
     const until = Date.now() + PATIENCE_MS;
     while (Date.now() < until) {
       const instance = await this.#instance(instanceId, request);
-      const draft = await this.drafts.draw(instance, id, request);
-      if (instance.state === 'ready' && (await this.bindings.begin(draft))) return this.#make(instance, draft);
-      const existing = await this.bindings.find(instanceId, id);
-      const bound = existing === null ? absent(instance) : await this.#compare(instance, existing, draft);
+      const bound = (await this.#insert(instance, id, request)) ?? (await this.#look(instance, id, request));
       if (bound !== null) return bound;
       await pause(LOOK_MS);
     }
     throw concurrency('another operation on this binding is in progress');
+  }
+
+  /** Null: the id is taken, or the instance is at work. A repeated call may name a predecessor that is gone by now. */
+  async #insert(instance: ServiceInstance, id: string, request: BindRequest): Promise<Bound | null> {
+    if (request.predecessor_binding_id && (await this.bindings.find(instance.id, id)) !== null) return null;
+    const draft = await this.drafts.draw(instance, id, request);
+    if (instance.state !== 'ready' || !(await this.bindings.begin(draft))) return null;
+    return this.#make(instance, draft);
+  }
+
+  /** Null: another call is at it, or something changed between two looks. */
+  async #look(instance: ServiceInstance, id: string, request: BindRequest): Promise<Bound | null> {
+    const existing = await this.bindings.find(instance.id, id);
+    if (existing !== null && existing.state !== 'unbinding' && existing.fingerprint !== fingerprintOf(request))
+      throw new BrokerError('conflict', 'there is a binding of this id with other parameters or another resource');
+    if (existing?.state === 'ready') return { created: false, instance, binding: existing };
+    if (instance.state !== 'ready') throw concurrency();
+    return existing === null ? null : this.#goOn(instance, existing);
   }
 
   async #instance(instanceId: string, { service_id, plan_id }: BindRequest): Promise<ServiceInstance> {
@@ -61,13 +76,9 @@ export class BindService {
     return instance;
   }
 
-  /** Null: another call is at it, or it went away. */
-  async #compare(instance: ServiceInstance, existing: ServiceBinding, draft: NewBinding): Promise<Bound | null> {
+  /** Takes up what nobody is at: finishes its making, or its removal. */
+  async #goOn(instance: ServiceInstance, existing: ServiceBinding): Promise<Bound | null> {
     const { instanceId, id, state, runner } = existing;
-    if (state !== 'unbinding' && existing.fingerprint !== draft.fingerprint)
-      throw new BrokerError('conflict', 'there is a binding of this id with other parameters or another resource');
-    if (state === 'ready') return { created: false, instance, binding: existing };
-    if (instance.state !== 'ready') throw concurrency();
     if (!(await this.bindings.takeOver(instanceId, id, state))) return null;
     await this.work.endFormer(instance, runner);
     if (state === 'binding') return this.#make(instance, existing);
@@ -79,10 +90,4 @@ export class BindService {
     await asUserMistake(this.work.make(instance, binding));
     return { created: true, instance, binding };
   }
-}
-
-/** Null: the instance became ready, or stopped being so, between two looks. */
-function absent(instance: ServiceInstance): null {
-  if (instance.state !== 'ready') throw concurrency();
-  return null;
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { BindingStore, type NewBinding } from '../instances/binding-store.js';
-import { type BindingAccess } from '../instances/service-binding.entity.js';
+import { type BindingAccess, type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { ServiceCatalog } from './catalog.js';
@@ -23,32 +23,35 @@ export class BindingDraft {
     private readonly sealing: Sealing,
   ) {}
 
-  /** @throws BrokerError `invalid_request` naming the parameter or the predecessor */
+  /**
+   * A predecessor's parameters and resource are taken over where the request leaves them out.
+   * @throws BrokerError `invalid_request` naming the parameter or the predecessor
+   */
   async draw(instance: ServiceInstance, id: string, request: BindRequest): Promise<NewBinding> {
     const offered = this.catalog.find(instance.serviceId, instance.planId);
-    const parameters = request.parameters ?? {};
+    const predecessor = await this.#predecessor(instance.id, request);
+    const parameters = request.parameters ?? predecessor?.parameters ?? {};
     (offered?.bind ?? defaultBindingCheck).assert(parameters);
-    const bindResource = { ...(request.app_guid && { app_guid: request.app_guid }), ...request.bind_resource };
-    const predecessorId = request.predecessor_binding_id ?? null;
-    if (predecessorId !== null) await this.#assertPredecessor(instance.id, predecessorId);
     return {
       instanceId: instance.id,
       id,
       serviceId: instance.serviceId,
       planId: instance.planId,
-      parameters: parameters,
-      bindResource,
+      parameters,
+      bindResource: resourceOf(request) ?? predecessor?.bindResource ?? {},
       context: request.context ?? {},
-      fingerprint: bindingFingerprint(parameters, bindResource, predecessorId),
+      fingerprint: fingerprintOf(request),
       role: this.databases.drawBindingRole(),
       access: (parameters['access'] as BindingAccess | undefined) ?? 'read-write',
       sealedPassword: this.sealing.seal(this.databases.drawPassword(), instance.id, id),
-      predecessorId,
+      predecessorId: predecessor?.id ?? null,
       ...lifeOf(offered?.plan.binding_max_age),
     };
   }
 
-  async #assertPredecessor(instanceId: string, id: string): Promise<void> {
+  async #predecessor(instanceId: string, request: BindRequest): Promise<ServiceBinding | null> {
+    const id = request.predecessor_binding_id ?? null;
+    if (id === null) return null;
     const predecessor = await this.bindings.find(instanceId, id);
     if (predecessor?.state !== 'ready')
       throw new BrokerError(
@@ -57,7 +60,22 @@ export class BindingDraft {
       );
     if (predecessor.expiresAt !== null && predecessor.expiresAt.getTime() <= Date.now())
       throw new BrokerError('invalid_request', 'predecessor_binding_id: expected a binding that has not expired');
+    return predecessor;
   }
+}
+
+/** What makes a request identical to another: what it says, not what it takes over from a predecessor. */
+export function fingerprintOf(request: BindRequest): string {
+  return bindingFingerprint(
+    request.parameters ?? {},
+    resourceOf(request) ?? {},
+    request.predecessor_binding_id ?? null,
+  );
+}
+
+function resourceOf({ app_guid, bind_resource }: BindRequest): Record<string, unknown> | undefined {
+  if (!app_guid && !bind_resource) return undefined;
+  return { ...(app_guid && { app_guid }), ...bind_resource };
 }
 
 function lifeOf(maxAgeMs: number | undefined): Pick<NewBinding, 'expiresAt' | 'renewBefore'> {
