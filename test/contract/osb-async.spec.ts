@@ -1,6 +1,6 @@
 import { expectDone, expectRefused } from '../support/answers.js';
 import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
-import { type Answer } from '../support/client.js';
+import { type Answer, type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { credentialsOf, ids, instancePath, later, MEDIUM, type Platform, SMALL } from '../support/platform.js';
 import { holding, sql } from '../support/sql.js';
@@ -20,6 +20,12 @@ afterAll(async () => {
   await broker?.stop();
   await cluster?.remove();
 });
+
+async function restarted(config: Json): Promise<void> {
+  await broker.stop();
+  broker = await spawnBroker({ home: broker.home, config });
+  platform = broker.platform;
+}
 
 const rolesHeld = <T>(during: (release: () => Promise<void>) => Promise<T>) =>
   holding(cluster.superuserUrl(), 'pg_authid', during);
@@ -128,24 +134,31 @@ describe('a deprovision that is not done within http.sync_wait', () => {
 });
 
 describe('a DELETE while the create still runs', () => {
-  it('halts the create and leaves nothing behind', async () => {
-    await rolesHeld(async () => {
-      accepted(await platform.provision('halted', {}, later));
-      const answer = await platform.deprovision('halted', later);
-      expect([200, 202]).toContain(answer.status);
-    });
-    await until('nothing to be left', async () => (await platform.deprovision('halted', later)).status === 410);
-    await broker.home.estate.expectExactly(['slow']);
-    expectRefused(await platform.instance('halted'), 404);
-  });
+  beforeAll(() => restarted({}));
+  afterAll(() => restarted({ http: { sync_wait: '200ms' } }));
 
-  it('is right as orphan mitigation of a platform that hung up', async () => {
-    await databasesHeld(async () => {
-      accepted(await platform.provision('orphan', {}, later));
-      expect([200, 202]).toContain((await platform.deprovision('orphan', later)).status);
+  it.each([
+    ['with roles half made', rolesHeld],
+    ['before the database is there', databasesHeld],
+  ])('%s: the create is halted, and nothing is left behind', async (_when, held) => {
+    const [made, deleted] = await held(async (release) => {
+      const provision = platform.provision('halted', {}, later);
+      await until('the work to run', async () =>
+        (await broker.home.estate.look()).active.some(({ state }) => state === 'running'),
+      );
+      const deprovision = platform.deprovision('halted', later);
+      await until('the halt to be known', async () =>
+        (await broker.home.estate.look()).active.every(({ cancel_requested }) => cancel_requested === true),
+      );
+      await release();
+      return Promise.all([provision, deprovision]);
     });
-    await until('nothing to be left', async () => (await platform.deprovision('orphan', later)).status === 410);
-    await broker.home.estate.expectExactly(['slow']);
+    expect([200, 202]).toContain(deleted.status);
+    expect(made.status).toBeGreaterThanOrEqual(400);
+    expectRefused(made, made.status);
+    await broker.home.estate.expectExactlySoon(['slow']);
+    expect((await platform.deprovision('halted', later)).status).toBe(410);
+    expectRefused(await platform.instance('halted'), 404);
   });
 
   it('of a binding leaves no role behind', async () => {

@@ -157,12 +157,6 @@ describe('rotation by predecessor_binding_id', () => {
     expectDone(await platform.bind('ageing', 'b-3', { ...AGE, predecessor_binding_id: 'b-2' }), 200);
   });
 
-  it('keeps access and parameters of the predecessor where the request leaves them out', async () => {
-    expectDone(await platform.bind('ageing', 'ro', { ...AGE, parameters: { access: 'read-only' } }), 201);
-    const { uri } = credentialsOf(await platform.bind('ageing', 'ro-2', { ...AGE, predecessor_binding_id: 'ro' }));
-    await expect(sql(uri, 'CREATE TABLE t (a int)')).rejects.toThrow(/permission denied/);
-  });
-
   it.each([
     ['unknown', 'absent'],
     ['of another instance', 'of-i'],
