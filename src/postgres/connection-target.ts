@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readPem } from '../config/pem.js';
 import { type Secret } from '../config/secret.js';
 import { type ServerConfig } from '../config/schema.js';
 
@@ -32,7 +32,7 @@ const SSL_MODES: readonly string[] = ['disable', 'prefer', 'require', 'verify-ca
 /** `servers[].sslmode` goes before the URL's own; without either `prefer`, and `verify-full` where a CA is named. */
 export function connectionTarget(server: ServerConfig, url: Secret = server.url): ConnectionTarget {
   const parsed = new URL(url.reveal());
-  const ca = pemText(server);
+  const ca = server.ca === undefined ? undefined : readPem(server.ca);
   const asked = server.sslmode ?? parsed.searchParams.get('sslmode');
   const user = decodeURIComponent(parsed.username) || 'postgres';
   return {
@@ -62,13 +62,4 @@ function hostOf(url: URL): string {
 
 function isSslMode(text: string | null): text is SslMode {
   return text !== null && SSL_MODES.includes(text);
-}
-
-function pemText(server: ServerConfig): string | undefined {
-  if (server.ca === undefined || server.ca.includes('-----BEGIN')) return server.ca;
-  try {
-    return readFileSync(server.ca, 'utf8');
-  } catch (cause) {
-    throw new Error(`cannot read the CA of server ${server.name} from ${server.ca}`, { cause });
-  }
 }

@@ -1,6 +1,6 @@
 import { type Cluster, startCluster } from '../../support/cluster.js';
 import { session, sql } from '../../support/sql.js';
-import { bind, type Estate, estate, estateOn, LIMITS, step, type Tenant, tenant } from './estate.js';
+import { bind, type Estate, estate, estateOn, LIMITS, step, type Tenant, tenant, twice } from './estate.js';
 
 describe('changes of a living instance', () => {
   let cluster: Cluster;
@@ -43,7 +43,7 @@ describe('changes of a living instance', () => {
     expect(
       await sql(cluster.superuserUrl(), 'SELECT datconnlimit FROM pg_database WHERE datname = $1', [names.database]),
     ).toEqual([{ datconnlimit: 8 }]);
-    for (const _ of [1, 2]) await home.tenants.applyLimits(names, {}, bindings, step());
+    await twice(() => home.tenants.applyLimits(names, {}, bindings, step()));
     for (const url of urls) expect(await settings(url)).toEqual({ statement: '0', idle: '0', temp: '-1' });
     expect(
       await sql(
@@ -75,7 +75,7 @@ describe('changes of a living instance', () => {
 
     it('come and go, repeatably, and what the tenant made itself stays', async () => {
       await sql(url, 'CREATE EXTENSION citext');
-      for (const _ of [1, 2]) await set(['hstore', 'uuid-ossp'], ['hstore', 'pg_trgm']);
+      await twice(() => set(['hstore', 'uuid-ossp'], ['hstore', 'pg_trgm']));
       expect(await extensions(url)).toEqual(['citext', 'hstore', 'uuid-ossp']);
     });
 
@@ -104,7 +104,7 @@ describe('changes of a living instance', () => {
     it('that a superuser must create come by the superuser’s login, and go by it', async () => {
       const entry = { name: 'default', url: cluster.brokerUrl(), superuser_url: cluster.superuserUrl() };
       const { tenants, servers } = estate([entry]);
-      for (const _ of [1, 2]) await tenants.setExtensions(instance.names, ['pageinspect', 'ltree'], [], step());
+      await twice(() => tenants.setExtensions(instance.names, ['pageinspect', 'ltree'], [], step()));
       expect(await extensions(url)).toEqual(['citext', 'hstore', 'ltree', 'pageinspect', 'uuid-ossp']);
       await expect(set([], ['pageinspect'])).rejects.toMatchObject({ code: 'invalid_request' });
       await tenants.setExtensions(instance.names, [], ['pageinspect', 'ltree'], step());

@@ -95,6 +95,11 @@ export function urlOf(cluster: Cluster, role: string, password: string, database
   return `postgres://${role}:${password}@${cluster.host}:${cluster.port}/${database}`;
 }
 
+export async function twice(work: () => Promise<unknown>): Promise<void> {
+  await work();
+  await work();
+}
+
 function draw(): string {
   return randomBytes(6).toString('hex');
 }

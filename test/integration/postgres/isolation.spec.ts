@@ -43,7 +43,7 @@ describe('isolation of tenants', () => {
   });
 
   it('gives names that tell nothing', () => {
-    for (const name of [...Object.values(mine.names), ...mine.bindings.map(({ role }) => role)])
+    for (const name of [...Object.values<string>({ ...mine.names }), ...mine.bindings.map(({ role }) => role)])
       expect(name).toMatch(/^(default|[dbocr][a-z0-9]{19})$/);
   });
 

@@ -2,7 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { type Cluster, startCluster } from '../../support/cluster.js';
 import { session, sql } from '../../support/sql.js';
 import { until } from '../../support/until.js';
-import { bind, type Estate, estate, estateOn, LIMITS, never, step, type Tenant, tenant, urlOf } from './estate.js';
+import {
+  bind,
+  type Estate,
+  estate,
+  estateOn,
+  LIMITS,
+  never,
+  step,
+  type Tenant,
+  tenant,
+  twice,
+  urlOf,
+} from './estate.js';
 
 describe('work on a server', () => {
   let cluster: Cluster;
@@ -68,8 +80,8 @@ describe('work on a server', () => {
     for (const { role, access, password } of [writer, reader])
       await home.tenants.createBinding(instance.names, { role, access, password, limits: LIMITS }, never);
     expect(await picture(instance)).toEqual(once);
-    for (const _ of [1, 2]) await home.tenants.dropBinding(instance.names, reader.role, never);
-    for (const _ of [1, 2]) await home.tenants.drop(instance.names, [writer.role, reader.role], step());
+    await twice(() => home.tenants.dropBinding(instance.names, reader.role, never));
+    await twice(() => home.tenants.drop(instance.names, [writer.role, reader.role], step()));
     expect(JSON.parse(await picture(instance))).toEqual([
       [{ all: { databases: null, roles: null, members: null } }],
       [],
