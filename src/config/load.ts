@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { type z } from 'zod';
 import { type BrokerConfig, configSchema } from './schema.js';
+import { toolFolder } from './tool-folder.js';
 
 type Tree = Record<string, unknown>;
 
@@ -74,6 +75,8 @@ function withEnvironment(file: Tree, env: NodeJS.ProcessEnv): Tree {
   const http = definedOnly({ host: env['BROKER_HOST'], port: portOf(env['BROKER_PORT'] || env['PORT']) });
   if (Object.keys(http).length > 0) tree['http'] = { ...(isTree(tree['http']) ? tree['http'] : {}), ...http };
   if (env['BROKER_DATA_DIR']) tree['data_dir'] = env['BROKER_DATA_DIR'];
+  const tools = toolFolder(env, tree['tools']);
+  if (tools !== undefined) tree['tools'] = { postgres_bin_dir: tools };
   for (const realm of ['platform', 'admin']) {
     const prefix = `BROKER_${realm.toUpperCase()}`;
     const given = definedOnly({ username: env[`${prefix}_USERNAME`], password: env[`${prefix}_PASSWORD`] });

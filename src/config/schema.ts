@@ -189,6 +189,17 @@ const log = z
   .prefault({})
   .describe('The log, on standard output.');
 
+const tools = z
+  .strictObject({
+    postgres_bin_dir: path
+      .optional()
+      .describe(
+        'Folder of pg_dump and pg_restore, no older than the servers; default: found on this machine. Environment: `BROKER_PG_BINDIR`, else `PG_BINDIR`.',
+      ),
+  })
+  .prefault({})
+  .describe('Programs that the broker calls.');
+
 /** Every key of the configuration, with its default. Unknown keys are faults. */
 export const configSchema = z.strictObject({
   data_dir: path
@@ -207,6 +218,7 @@ export const configSchema = z.strictObject({
     .describe('The PostgreSQL servers that hold the instances.'),
   operations,
   catalog: catalogSchema.prefault({}).describe('What the broker offers; a catalog is built in.'),
+  tools,
   log,
   ...comingSections,
 });
