@@ -43,8 +43,8 @@ export async function startBenchBroker({ maxConnections }) {
   const serverLog = join(folder, 'postgresql.log');
   const server = await startServer(
     postgres,
-    cluster,
-    { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 200, log_line_prefix: '' },
+    join(cluster, 'data'),
+    { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 200 },
     { log: serverLog, diesWithParent: true },
   );
   const url = (/** @type {string} */ user, /** @type {string} */ password, /** @type {string} */ database) =>
