@@ -47,6 +47,7 @@ export class BindService {
   /** Null: the id is taken, or the instance is at work. A repeated call may name a predecessor that is gone by now. */
   async #insert(instance: ServiceInstance, id: string, request: BindRequest): Promise<Bound | null> {
     if (request.predecessor_binding_id && (await this.bindings.find(instance.id, id)) !== null) return null;
+    this.work.assertServer(instance);
     const draft = await this.drafts.draw(instance, id, request);
     if (instance.state !== 'ready' || !(await this.bindings.begin(draft))) return null;
     return this.#make(instance, draft);

@@ -5,9 +5,14 @@ import { type InstanceParameters } from '../instances/service-instance.entity.js
  * What makes two provision requests identical: service, plan and parameters. Absent parameters equal `{}`, and a list
  * of extensions is a set. The context is not part of it.
  */
-export function instanceFingerprint(serviceId: string, planId: string, parameters: InstanceParameters): string {
+export function instanceFingerprint(
+  serviceId: string,
+  planId: string,
+  parameters: InstanceParameters | Record<string, unknown>,
+): string {
   const { extensions = [], ...others } = parameters;
-  const set = [...new Set(extensions)].sort();
+  if (!Array.isArray(extensions)) return hash([serviceId, planId, parameters]);
+  const set = [...new Set(extensions.map(String))].sort();
   return hash([serviceId, planId, set.length > 0 ? { ...others, extensions: set } : others]);
 }
 

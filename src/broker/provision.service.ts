@@ -5,7 +5,7 @@ import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { type Ask } from './ask.js';
-import { ServiceCatalog } from './catalog.js';
+import { type OfferedPlan, ServiceCatalog } from './catalog.js';
 import { instanceFingerprint } from './fingerprint.js';
 import { assertMaintenance } from './maintenance.js';
 import { OperationWait } from './operation-wait.js';
@@ -37,7 +37,9 @@ export class ProvisionService {
 
   /** The primary key decides between calls at the same moment; who loses looks at what the winner made. */
   async provision(id: string, request: ProvisionRequest, ask: Ask): Promise<Provisioned> {
-    const wanted = this.#wanted(request);
+    const offered = this.catalog.find(request.service_id, request.plan_id);
+    if (offered === undefined) return this.#ofFormerPlan(id, request, ask);
+    const wanted = wantedOf(request, offered);
     for (let look = 0; look < LOOKS; look++) {
       const existing = await this.instances.find(id);
       if (existing !== null && existing.state !== 'failed') {
@@ -51,25 +53,23 @@ export class ProvisionService {
     throw concurrency();
   }
 
-  #wanted(request: ProvisionRequest): Wanted {
+  /** Of a plan that left the catalog nothing is made any more, but a repeated call still finds what it has made. */
+  async #ofFormerPlan(id: string, request: ProvisionRequest, ask: Ask): Promise<Provisioned> {
     const { service_id: serviceId, plan_id: planId } = request;
-    const offered = this.catalog.get(serviceId, planId);
-    const parameters = request.parameters ?? {};
-    offered.create.assert(parameters);
-    assertMaintenance(request.maintenance_info, offered);
-    return {
-      serviceId,
-      planId,
-      parameters: parameters,
-      fingerprint: instanceFingerprint(serviceId, planId, parameters),
-      context: request.context ?? {},
-      maintenanceVersion: offered.maintenanceVersion ?? null,
-      limits: offered.plan.limits,
-    };
+    const existing = await this.instances.find(id);
+    const fingerprint = instanceFingerprint(serviceId, planId, request.parameters ?? {});
+    const answer = existing?.fingerprint === fingerprint && (await this.#compare(existing, { fingerprint }, ask));
+    if (answer) return answer;
+    this.catalog.get(serviceId, planId);
+    throw concurrency();
   }
 
   /** Null: it ended between two looks. */
-  async #compare(existing: ServiceInstance, wanted: Wanted, ask: Ask): Promise<Provisioned | null> {
+  async #compare(
+    existing: ServiceInstance,
+    wanted: Pick<Wanted, 'fingerprint'>,
+    ask: Ask,
+  ): Promise<Provisioned | null> {
     if (existing.state === 'updating' || existing.state === 'deprovisioning') throw concurrency();
     if (existing.fingerprint !== wanted.fingerprint)
       throw new BrokerError(
@@ -122,4 +122,21 @@ export class ProvisionService {
 
 function asked({ requestedBy, requestId }: Ask): Pick<Ask, 'requestedBy' | 'requestId'> {
   return { requestedBy, requestId };
+}
+
+/** @throws BrokerError naming the parameter, or `maintenance_info_conflict` */
+function wantedOf(request: ProvisionRequest, offered: OfferedPlan): Wanted {
+  const { service_id: serviceId, plan_id: planId } = request;
+  const parameters = request.parameters ?? {};
+  offered.create.assert(parameters);
+  assertMaintenance(request.maintenance_info, offered);
+  return {
+    serviceId,
+    planId,
+    parameters,
+    fingerprint: instanceFingerprint(serviceId, planId, parameters),
+    context: request.context ?? {},
+    maintenanceVersion: offered.maintenanceVersion ?? null,
+    limits: offered.plan.limits,
+  };
 }
