@@ -1,5 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { run } from './run.mjs';
 
 /** What the server itself does without: just-in-time compilation, Debian's own tooling, translations. */
@@ -30,14 +40,17 @@ export function fetchedBin(cache) {
  * @param {AbortSignal} signal
  */
 export async function fetchPostgres(cache, signal) {
-  mkdirSync(cache, { recursive: true, mode: 0o755 });
+  mkdirSync(cache, { recursive: true });
+  // Its programs are run by another user where this is root.
+  for (const folder of [dirname(cache), cache]) if (statSync(folder).uid === process.getuid?.()) openFolder(folder);
   const work = mkdtempSync(join(cache, 'fetch-'));
-  chmodSync(work, 0o755);
+  openFolder(work);
   try {
     const archives = join(work, 'archives');
     await download(work, archives, signal);
     const root = join(work, 'root');
     mkdirSync(root);
+    openFolder(root);
     for (const archive of readdirSync(archives).filter((name) => name.endsWith('.deb')))
       await unpack(join(archives, archive), root, work, signal);
     writeWrappers(root);
@@ -46,6 +59,11 @@ export async function fetchPostgres(cache, signal) {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Lets everybody pass and read, whatever the umask. @param {string} folder */
+function openFolder(folder) {
+  chmodSync(folder, statSync(folder).mode | 0o055);
 }
 
 /** The system's own lists serve where they are filled and fresh; else private ones are fetched.
@@ -117,6 +135,7 @@ function writeWrappers(root) {
   const [major] = readdirSync(join(root, 'usr', 'lib', 'postgresql'));
   const programs = join('usr', 'lib', 'postgresql', major ?? '', 'bin');
   mkdirSync(join(root, 'bin'), { recursive: true });
+  openFolder(join(root, 'bin'));
   const architectures = readdirSync(join(root, 'usr', 'lib')).filter((name) => name.includes('-linux-'));
   const libraries = architectures.flatMap((name) => [`$root/usr/lib/${name}`, `$root/lib/${name}`]).join(':');
   for (const program of readdirSync(join(root, programs))) {

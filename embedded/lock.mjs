@@ -1,5 +1,5 @@
 import { linkSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { readJson } from './files.mjs';
 import { isAlive, thisProcess } from './process-mark.mjs';
@@ -20,6 +20,8 @@ import { isAlive, thisProcess } from './process-mark.mjs';
  * @returns {Lock | ProcessMark} the process that holds it, when that is not this one
  */
 export function tryLock(folder) {
+  // The mode is for this folder only: those above it may be others' way to something else.
+  mkdirSync(dirname(folder), { recursive: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const mine = join(folder, `new.${process.pid}`);
   writeFileSync(mine, JSON.stringify(thisProcess()), { mode: 0o600 });
