@@ -57,7 +57,6 @@ export class OperationExecutor {
     try {
       run.signal.throwIfAborted();
       const outcome = await handler.run(this.context(run));
-      if (run.released) return undefined;
       if (await this.end(run, ending('succeeded', outcome), outcome.conclude)) return undefined;
       run.stop('cancelled');
       return { thrown: stopError('cancelled') };
@@ -75,7 +74,6 @@ export class OperationExecutor {
     const limit = setTimeout(() => run.stop('timed_out'), UNDO_LIMIT_MS);
     try {
       const outcome = (await handler.undo?.(this.context(run), failure)) ?? {};
-      if (run.released) return;
       await this.end(run, { ...ending(cancelled ? 'cancelled' : 'failed', outcome), error }, outcome.conclude);
     } catch (second) {
       if (run.released) return;

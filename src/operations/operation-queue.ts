@@ -48,13 +48,19 @@ export class OperationQueue {
       supervise: worker,
       superviseIntervalSeconds: SUPERVISE_SECONDS,
       monitorIntervalSeconds: SUPERVISE_SECONDS,
+      flowIntervalSeconds: 3_600,
       reindex: false,
       registerInstance: false,
       openTelemetry: { enabled: false },
     });
     boss.on('error', (error) => this.logger.warn(`pg-boss: ${error.message}`));
     boss.on('warning', ({ message }) => this.logger.warn(`pg-boss: ${message}`));
-    await boss.start();
+    try {
+      await boss.start();
+    } catch (error) {
+      await boss.stop({ graceful: false, close: false }).catch(() => undefined);
+      throw error;
+    }
     this.boss = boss;
     for (const kind of kinds) await this.ensure(kind);
   }

@@ -66,10 +66,11 @@ export class OperationRun implements Hold {
 
   /** The first reason stands, but losing the operation and shutting down go before a cancel or the deadline. */
   stop(reason: Stop): void {
+    if (this.reason === 'lost') return;
     const released = reason === 'lost' || reason === 'stopping';
-    if (this.reason === 'lost' || (this.reason !== undefined && !released)) return;
-    if (!released && this.undoing) return;
-    this.reason = reason;
+    const tooLongUndo = this.undoing && reason === 'timed_out';
+    if (!released && !tooLongUndo && (this.undoing || this.reason !== undefined)) return;
+    if (!tooLongUndo) this.reason = reason;
     this.controller.abort(stopError(reason));
   }
 

@@ -36,6 +36,8 @@ export class OperationRunner {
   private readonly handlers = new Map<OperationKind, OperationHandler>();
   private readonly runs = new Map<string, OperationRun>();
   private readonly wanted = new Set<OperationKind>();
+  /** Of these kinds there may be more than there was room for. */
+  private readonly more = new Set<OperationKind>();
   private taking: Promise<void> | undefined;
   private ticking = false;
   private ticks = 0;
@@ -98,9 +100,8 @@ export class OperationRunner {
 
   private async takeWanted(): Promise<void> {
     while (this.wanted.size > 0 && this.timer !== undefined) {
-      const kinds = [...this.wanted].filter((kind) => this.free(kind) > 0);
+      const kinds = [...this.wanted];
       this.wanted.clear();
-      if (kinds.length === 0) return;
       try {
         await this.take(kinds);
       } catch (error) {
@@ -113,12 +114,15 @@ export class OperationRunner {
   /** One transaction takes the jobs and claims their operations. */
   private async take(kinds: OperationKind[]): Promise<void> {
     const sent = performance.now();
+    if (kinds.every((kind) => this.free(kind) <= 0)) return kinds.forEach((kind) => this.more.add(kind));
     const taken = await this.dataSource.transaction(async (manager) => {
       const jobs: { id: string; retryCount: number; kind: OperationKind }[] = [];
       for (const kind of kinds) {
         const room = this.free(kind) - jobs.filter((job) => this.sameClass(job.kind, kind)).length;
-        if (room <= 0) continue;
-        for (const job of await this.queue.take(manager, kind, room)) jobs.push({ ...job, kind });
+        const found = room > 0 ? await this.queue.take(manager, kind, room) : [];
+        for (const job of found) jobs.push({ ...job, kind });
+        if (found.length >= room) this.more.add(kind);
+        else this.more.delete(kind);
       }
       if (jobs.length === 0) return [];
       const claims = await this.store.claim(
@@ -132,6 +136,8 @@ export class OperationRunner {
     });
     if (this.runs.size === 0) this.lastBeat = sent;
     for (const { job, claim } of taken) if (claim !== undefined) this.launch(claim, job);
+    // Room that came up in the meantime was not asked about.
+    for (const kind of kinds) if (this.more.has(kind) && this.free(kind) > 0) this.wanted.add(kind);
   }
 
   private launch(claimed: Claimed, job: { id: string; retryCount: number }): void {
@@ -146,7 +152,7 @@ export class OperationRunner {
       await before?.done;
       await this.executor.execute(run, handler, deadline);
       if (this.runs.get(run.id) === run) this.runs.delete(run.id);
-      this.wake(...this.kinds.filter((kind) => this.sameClass(kind, handler.kind)));
+      this.wake(...[...this.more].filter((kind) => this.sameClass(kind, handler.kind)));
     })();
   }
 

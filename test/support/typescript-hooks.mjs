@@ -6,7 +6,7 @@ import { transformFileSync } from '@swc/core';
 // Lets a child process of a test run the TypeScript sources as they are, compiled as the tests are.
 registerHooks({
   resolve(specifier, context, next) {
-    if (/^\.{1,2}\//.test(specifier) && context.parentURL !== undefined) {
+    if (/^\.{1,2}\/.*\.js$/.test(specifier) && context.parentURL?.endsWith('.ts')) {
       const source = new URL(specifier.replace(/\.js$/, '.ts'), context.parentURL);
       if (existsSync(source)) return { url: source.href, format: 'module', shortCircuit: true };
     }
