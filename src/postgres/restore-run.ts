@@ -1,0 +1,101 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { BrokerError } from '../errors.js';
+import { type EphemeralLogin } from './ephemeral-role.js';
+import { reasonOf, startTool, type ToolEnd } from './tool-process.js';
+import { type PostgresTools } from './tools.js';
+
+export interface RestoreRun {
+  file: string;
+  jobs: number;
+  /** A backup of the same instance: keeps its rights, and the first error ends it. */
+  own: boolean;
+  /** Text for `--use-list`. */
+  list: string;
+  database: string;
+}
+
+const NAMED_ERRORS = 100;
+
+/**
+ * Runs pg_restore. Gives the errors that it met, each with the entry that it concerns; an own backup's first one
+ * rejects with restore_failed, and so does whatever ends pg_restore before the archive's end.
+ */
+export async function runRestore(
+  tools: PostgresTools,
+  login: EphemeralLogin,
+  run: RestoreRun,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const listFile = `${run.file}.list`;
+  await writeFile(listFile, run.list, { mode: 0o600 });
+  try {
+    const args = [
+      ...['--no-password', '--no-owner', '--no-tablespaces', `--jobs=${run.jobs}`, `--use-list=${listFile}`],
+      ...(run.own ? ['--exit-on-error'] : ['--no-acl', '--no-publications', '--no-security-labels']),
+      ...['--no-subscriptions', `--dbname=${conninfo(run.database)}`, run.file],
+    ];
+    const errors = new ErrorReader();
+    const tool = startTool(tools.path('pg_restore', 'restore_failed'), args, {
+      env: await tools.environment(login.target, run.database),
+      secrets: [login.target.password],
+      signal,
+      onStderr: (text) => errors.add(text),
+    });
+    tool.stdin.end();
+    tool.stdout.resume();
+    const end = await tool.ended;
+    signal.throwIfAborted();
+    const { found, complete } = errors.end();
+    if (!end.ok && (run.own || !complete)) throw restoreFault(end, found);
+    return found;
+  } finally {
+    await rm(listFile, { force: true });
+  }
+}
+
+function conninfo(database: string): string {
+  return `dbname='${database.replace(/[\\']/g, '\\$&')}'`;
+}
+
+function restoreFault(end: ToolEnd, errors: string[]): BrokerError {
+  const reason = errors[0] ?? reasonOf('pg_restore', end);
+  if (/No space left on device|could not extend file/.test(end.stderr))
+    return new BrokerError('server_full', `the server has no disk space left: ${reason}`);
+  const lost = /server closed the connection|terminating connection|connection to server at|the database system is/i;
+  return lost.test(end.stderr)
+    ? new BrokerError('server_unreachable', `the server was lost during the restore: ${reason}`, { retryAfter: 5 })
+    : new BrokerError('restore_failed', reason, { details: { errors } });
+}
+
+/** Puts pg_restore's messages together: `from TOC entry N; ...`, then `error: could not execute query: ERROR: ...`. */
+class ErrorReader {
+  readonly #found: string[] = [];
+  #rest = '';
+  #entry = '';
+  #complete = false;
+  #total = 0;
+
+  add(text: string): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = (lines.pop() ?? '').slice(0, 10_000);
+    for (const line of lines) this.#read(line);
+  }
+
+  /** `complete`: pg_restore went on to the end in spite of them. */
+  end(): { found: string[]; complete: boolean } {
+    this.#read(this.#rest);
+    const more = this.#total - this.#found.length;
+    return { found: more > 0 ? [...this.#found, `and ${more} more`] : this.#found, complete: this.#complete };
+  }
+
+  #read(line: string): void {
+    const [, entry] = /^pg_restore: from TOC entry \d+; \d+ \d+ (.*)$/.exec(line) ?? [];
+    if (entry !== undefined) this.#entry = entry;
+    if (/^pg_restore: warning: errors ignored on restore: \d+/.test(line)) this.#complete = true;
+    const [, message] = /^pg_restore: error: (?:could not execute query: )?(?:ERROR: +)?(.*)$/.exec(line) ?? [];
+    if (message === undefined) return;
+    this.#total += 1;
+    const named = this.#entry === '' ? message : `${this.#entry}: ${message}`;
+    if (this.#found.length < NAMED_ERRORS) this.#found.push(named.slice(0, 1000));
+  }
+}
