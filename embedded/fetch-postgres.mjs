@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { CACHE } from './project.mjs';
 import { run } from './run.mjs';
 
 /** What the server itself does without: just-in-time compilation, Debian's own tooling, translations. */
@@ -42,7 +43,8 @@ export function fetchedBin(cache) {
 export async function fetchPostgres(cache, signal) {
   mkdirSync(cache, { recursive: true });
   // Its programs are run by another user where this is root.
-  for (const folder of [dirname(cache), cache]) if (statSync(folder).uid === process.getuid?.()) openFolder(folder);
+  if (dirname(cache) === CACHE) openFolder(CACHE);
+  openFolder(cache);
   const work = mkdtempSync(join(cache, 'fetch-'));
   openFolder(work);
   try {
