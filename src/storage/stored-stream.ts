@@ -2,16 +2,41 @@ import { Readable } from 'node:stream';
 
 /**
  * A readable of what the source yields. An aborted signal destroys it with the signal's reason, also while the source
- * is silent. `release` is called once, however it ends and even where it was never read.
+ * is silent. `release` is called once, however it ends and even where it was never read; it must end the source's waits.
  */
 export function storedStream(source: AsyncIterable<Uint8Array>, signal: AbortSignal, release: () => void): Readable {
-  const stream = Readable.from(source, { objectMode: false, highWaterMark: 1024 * 1024 });
-  const abort = () => stream.destroy(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
-  signal.addEventListener('abort', abort, { once: true });
-  stream.once('close', () => {
-    signal.removeEventListener('abort', abort);
-    release();
-  });
-  if (signal.aborted) abort();
-  return stream;
+  return new StoredStream(source[Symbol.asyncIterator](), signal, release);
+}
+
+class StoredStream extends Readable {
+  readonly #abort = () => this.destroy(asError(this.signal.reason));
+
+  constructor(
+    private readonly source: AsyncIterator<Uint8Array>,
+    private readonly signal: AbortSignal,
+    private readonly release: () => void,
+  ) {
+    super({ highWaterMark: 1024 * 1024 });
+    signal.addEventListener('abort', this.#abort, { once: true });
+    if (signal.aborted) this.#abort();
+  }
+
+  override _read(): void {
+    this.source.next().then(
+      ({ done, value }) => this.push(done ? null : value),
+      (error: unknown) => this.destroy(asError(error)),
+    );
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.signal.removeEventListener('abort', this.#abort);
+    this.release();
+    // It may wait for what `release` has just ended: nobody has to wait for that.
+    this.source.return?.().catch(() => {});
+    done(error);
+  }
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
 }
