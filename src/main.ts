@@ -50,12 +50,13 @@ async function run(config: BrokerConfig): Promise<void> {
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   process.on('SIGHUP', () => broker.reloadTls());
-  // With the process that started it gone, nobody would end the broker.
+  // With the process that started it gone, perhaps even before this line, nobody would end the broker.
   if (process.send) process.on('disconnect', stop);
+  if (process.send && !process.connected) return stop();
   try {
     const url = await broker.listen();
     await broker.ready;
-    process.send?.({ ready: url });
+    if (process.connected) process.send?.({ ready: url });
   } catch (error) {
     if (stopping) return;
     fail(listenFault(error, config) ?? error);
