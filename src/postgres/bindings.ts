@@ -49,7 +49,7 @@ export async function dropRole(server: Server, names: TenantNames, role: string,
   if (!(await tryDrop(server, role, signal))) {
     await release(server, names, role, oid, signal);
     if (!(await tryDrop(server, role, signal)))
-      throw new BrokerError('conflict', 'the role of this binding still owns something: try again later', {
+      throw new BrokerError('concurrency', 'the role of this binding still owns something: try again later', {
         retryAfter: 5,
       });
   }
@@ -75,7 +75,7 @@ async function endSessions(server: Server, oid: number, signal: AbortSignal): Pr
   const text = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ${oid}`;
   for (const limit = Date.now() + END_SESSIONS_MS; (await server.sessions.query(text, { signal })).length > 0;) {
     if (Date.now() > limit)
-      throw new BrokerError('conflict', 'sessions of this binding do not end: try again later', { retryAfter: 5 });
+      throw new BrokerError('concurrency', 'sessions of this binding do not end: try again later', { retryAfter: 5 });
     await delay(10, undefined, { signal });
   }
 }

@@ -171,7 +171,7 @@ export async function limitDatabase(
   await server.sessions.query(text, { signal });
 }
 
-/** Ends its sessions. A session that the broker may not end (a superuser's) makes it a conflict. */
+/** Ends its sessions; where one of them is not the broker's to end (a superuser's), nothing is dropped. */
 export async function dropDatabase(server: Server, names: TenantNames, roles: string[], step: Step): Promise<void> {
   const { signal } = step;
   await inPhase(step, 'dropping_database', async () => {
@@ -180,7 +180,7 @@ export async function dropDatabase(server: Server, names: TenantNames, roles: st
       await server.sessions.query(text, { signal, limitMs: LONG_MS });
     } catch (error) {
       if (codeOf(error) !== '42501') throw error;
-      throw new BrokerError('conflict', 'a session that the broker may not end is connected to the database', {
+      throw new BrokerError('concurrency', 'a session that the broker may not end is connected to the database', {
         cause: error,
         retryAfter: 5,
       });
@@ -215,10 +215,14 @@ export async function enter<T>(
       const cause = error instanceof BrokerError ? error.cause : error;
       if (codeOf(cause) !== '53300') throw error;
       if (tries === FULL_TRIES)
-        throw new BrokerError('conflict', 'every connection that the plan allows is in use: close some and try again', {
-          cause,
-          retryAfter: 5,
-        });
+        throw new BrokerError(
+          'concurrency',
+          'every connection that the plan allows is in use: close some and try again',
+          {
+            cause,
+            retryAfter: 5,
+          },
+        );
     }
     await delay(FULL_PAUSE_MS, undefined, { signal });
   }

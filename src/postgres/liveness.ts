@@ -3,8 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionTarget } from './connection-target.js';
 import { SilenceError } from './server-fault.js';
 
-/** A living server answers a question about TLS at once, whatever its sessions are busy with. */
-const SILENCE_MS = 2500;
+/** Work that takes longer makes it worth asking whether the server lives, again and again. */
+const PATIENCE_MS = 2500;
+/** A living server answers a question about TLS at once, whatever its sessions are busy with, or nearly so. */
+const ANSWER_MS = 4000;
 
 /** `SSLRequest` of PostgreSQL's protocol: answered with one byte before any login (protocol-message-formats). */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -22,7 +24,7 @@ export function answers(target: ConnectionTarget): Promise<boolean> {
       socket.destroy();
       resolve(answered);
     };
-    const limit = setTimeout(() => end(false), SILENCE_MS);
+    const limit = setTimeout(() => end(false), ANSWER_MS);
     socket.on('error', () => end(false));
     socket.on('close', () => end(false));
     socket.once('data', () => end(true));
@@ -31,7 +33,7 @@ export function answers(target: ConnectionTarget): Promise<boolean> {
 }
 
 /**
- * The result of `work` as long as the server answers: rejects with SilenceError some 5 s after it went silent (stopped,
+ * The result of `work` as long as the server answers: rejects with SilenceError some 6 s after it went silent (stopped,
  * cut off), or when `work` took longer than `limitMs`. Long work on a living server is waited for.
  */
 export async function whileAnswering<T>(target: ConnectionTarget, work: Promise<T>, limitMs: number): Promise<T> {
@@ -44,8 +46,8 @@ export async function whileAnswering<T>(target: ConnectionTarget, work: Promise<
 }
 
 async function silence(target: ConnectionTarget, limitMs: number, ended: AbortSignal): Promise<never> {
-  for (let left = limitMs; ; left -= SILENCE_MS) {
-    await delay(Math.min(SILENCE_MS, left), undefined, { signal: ended });
-    if (left <= SILENCE_MS || !(await answers(target))) throw new SilenceError('no sign of life');
+  for (let left = limitMs; ; left -= PATIENCE_MS) {
+    await delay(Math.min(PATIENCE_MS, left), undefined, { signal: ended });
+    if (left <= PATIENCE_MS || !(await answers(target))) throw new SilenceError('no sign of life');
   }
 }

@@ -50,8 +50,11 @@ export class PostgresServers {
     const load = ({ name, config }: Server) => (instancesOf.get(name) ?? 0) / config.weight;
     const open = [...this.#servers.values()].filter(({ config }) => config.accepts_new);
     if (open.length === 0) throw new BrokerError('server_full', 'no server accepts new instances');
-    for (const server of open.sort((a, b) => load(a) - load(b) || b.config.weight - a.config.weight))
-      if ((await server.health()).reachable) return server.name;
+    open.sort((a, b) => load(a) - load(b) || b.config.weight - a.config.weight);
+    for (const server of open) if ((await server.health()).reachable) return server.name;
+    const seen = await Promise.all(open.map((server) => server.look()));
+    const back = seen.find(({ reachable }) => reachable);
+    if (back !== undefined) return back.name;
     throw new BrokerError('server_unreachable', 'no server that accepts new instances can be reached', {
       retryAfter: 5,
     });

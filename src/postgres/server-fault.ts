@@ -54,7 +54,7 @@ export function serverFault(server: string, error: unknown): unknown {
   if (code === '53100')
     return new BrokerError('server_full', `server ${server} has no disk space left`, { cause: error });
   if (code === '55P03' || code === '55006' || isCollision(error))
-    return new BrokerError('conflict', 'something else is at work on the same objects: try again later', {
+    return new BrokerError('concurrency', 'something else is at work on the same objects: try again later', {
       cause: error,
       retryAfter: RETRY_AFTER_S,
     });
