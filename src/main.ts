@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { ConfigurationError, loadConfig } from './config/load.js';
 import { loadIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
@@ -5,6 +6,9 @@ import { type BrokerConfig } from './config/schema.js';
 /** EX_USAGE and EX_CONFIG of BSD's sysexits. */
 const EXIT_USAGE = 64;
 const EXIT_CONFIGURATION = 78;
+
+// The broker makes little garbage: without this V8 lets its young generation grow by 45 MB that stay resident.
+setFlagsFromString('--semi-space-growth-factor=1');
 
 await main(process.argv.slice(2));
 

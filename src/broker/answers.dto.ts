@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional } from '../http/api-docs.js';
 
 const anyObject = { type: 'object', additionalProperties: true } as const;
 

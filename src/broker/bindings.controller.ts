@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Param, Put, Query, Res } from '@nestjs/common';
-import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { type FastifyReply } from 'fastify';
 import { Realm } from '../auth/realm.js';
 import { BindingAnswer, EmptyAnswer, ErrorAnswer, LastOperationAnswer, RetrievedBindingAnswer } from './answers.dto.js';

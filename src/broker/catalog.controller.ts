@@ -1,5 +1,5 @@
 import { Controller, Get, Headers, Res } from '@nestjs/common';
-import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { type FastifyReply } from 'fastify';
 import { Realm } from '../auth/realm.js';
 import { CatalogAnswer, ErrorAnswer } from './answers.dto.js';

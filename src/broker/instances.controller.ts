@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Param, Patch, Put, Query, Req, Res } from '@nestjs/common';
-import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
 import { AcceptedAnswer, EmptyAnswer, ErrorAnswer, InstanceAnswer, LastOperationAnswer } from './answers.dto.js';

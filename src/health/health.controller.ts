@@ -1,10 +1,38 @@
 import { Controller, Get, Res } from '@nestjs/common';
 import { type FastifyReply } from 'fastify';
 import { Realm } from '../auth/realm.js';
+import { ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { Lifecycle } from '../http/lifecycle.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
 import { StateDatabase } from '../state/state-database.js';
 
+const READINESS = {
+  type: 'object',
+  required: ['status'],
+  properties: {
+    status: { type: 'string', enum: ['ready', 'unavailable', 'starting', 'stopping'] },
+    state: {
+      type: 'object',
+      description: 'The state database.',
+      properties: { reachable: { type: 'boolean' } },
+    },
+    servers: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['name', 'reachable', 'accepts_new'],
+        properties: {
+          name: { type: 'string', example: 'default' },
+          reachable: { type: 'boolean' },
+          accepts_new: { type: 'boolean', description: 'Whether new instances go there.' },
+          error: { type: 'string', description: 'Why it is not reachable.' },
+        },
+      },
+    },
+  },
+};
+
+@ApiTags('health')
 @Controller()
 @Realm('public')
 export class HealthController {
@@ -16,12 +44,17 @@ export class HealthController {
 
   /** The process is alive, whatever it can reach. */
   @Get('healthz')
+  @ApiOperation({ summary: 'Is the process alive?', operationId: 'alive' })
+  @ApiResponse({ status: 200, description: 'Yes.', schema: { type: 'object', example: { status: 'ok' } } })
   alive() {
     return { status: 'ok' };
   }
 
   /** 200 when calls can succeed: started, the state database answers, and so does at least one server. */
   @Get('readyz')
+  @ApiOperation({ summary: 'Can calls succeed?', operationId: 'ready' })
+  @ApiResponse({ status: 200, description: 'Yes.', schema: READINESS })
+  @ApiResponse({ status: 503, description: 'Not now.', schema: READINESS })
   async ready(@Res({ passthrough: true }) reply: FastifyReply) {
     reply.header('cache-control', 'no-store');
     const { state } = this.lifecycle;

@@ -2,6 +2,7 @@ import { Controller, Get, Header, Injectable } from '@nestjs/common';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Realm } from '../auth/realm.js';
 import { BrokerError } from '../errors.js';
+import { ApiOperation, ApiResponse, ApiTags } from './api-docs.js';
 
 /** The description of all routes, made when it is first asked for. */
 @Injectable()
@@ -21,12 +22,15 @@ export class ApiDescription {
   }
 }
 
+@ApiTags('health')
 @Controller()
 @Realm('public')
 export class OpenApiController {
   constructor(private readonly description: ApiDescription) {}
 
   @Get('openapi.json')
+  @ApiOperation({ summary: 'This description', operationId: 'describe' })
+  @ApiResponse({ status: 200, description: 'An OpenAPI document.', schema: { type: 'object' } })
   @Header('content-type', 'application/json; charset=utf-8')
   async document() {
     return this.description.document();

@@ -1,6 +1,8 @@
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import * as swagger from '@nestjs/swagger';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { STATUS_OF } from '../errors.js';
+import { applyApiDocs } from './api-docs.js';
 
 type Paths = OpenAPIObject['paths'];
 type Operation = NonNullable<Paths[string]['get']>;
@@ -40,6 +42,7 @@ const ERROR_SCHEMAS: Schemas = {
 
 /** Builds the OpenAPI document of both APIs; errors and what every route has in common are added to each. */
 export function describeApi(app: NestFastifyApplication): OpenAPIObject {
+  applyApiDocs(swagger);
   const frame = new DocumentBuilder()
     .setTitle('PostgreSQL service broker')
     .setDescription('The Open Service Broker API 2.17 under `/v2`, for platforms, and the API for admins beside it.')

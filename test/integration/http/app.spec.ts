@@ -44,6 +44,9 @@ describe('the whole broker', () => {
       ]),
     );
     const schemas = (body['components'] as { schemas: Json }).schemas;
+    expect(schemas['OperationDto']).toMatchObject({
+      properties: { state: { enum: expect.arrayContaining(['queued']) as string[] } },
+    });
     for (const reference of JSON.stringify(body).match(/#\/components\/schemas\/[^"]+/g) ?? [])
       expect(Object.keys(schemas)).toContain(reference.replace('#/components/schemas/', ''));
     for (const [path, item] of Object.entries(paths))
@@ -117,6 +120,7 @@ describe('the whole broker', () => {
 });
 
 interface Operation {
+  summary?: string;
   security?: object[];
   responses: Record<string, { description?: string; content?: Json }>;
 }
@@ -128,6 +132,7 @@ function checkOperation(path: string, operation: Operation): void {
     open ? [] : [path.startsWith('/v2') ? { platform: [] } : { admin: [] }],
   ]);
   if (open) return;
+  expect(operation.summary).toMatch(/\w/);
   expect(operation.responses['401']?.content).toBeDefined();
   expect(Object.keys(operation.responses).some((status) => status.startsWith('2'))).toBe(true);
 }
