@@ -99,7 +99,7 @@ class RunningBroker implements BrokerApp {
     const { stopping } = this.#lifecycle;
     await this.#state.connect(stopping);
     await this.#servers.endFormerSessions();
-    await this.#operations.start();
+    await this.#operations.start(stopping);
     stopping.throwIfAborted();
     this.#janitor.start();
     this.#lifecycle.markReady();

@@ -1,8 +1,6 @@
 import { Controller, Delete, Get, HttpCode, Param, Query } from '@nestjs/common';
 import { ApiBasicAuth, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { Realm } from '../auth/realm.js';
-import { BrokerError } from '../errors.js';
-import { isStorable } from '../http/storable.js';
 import { ListOperationsQuery, OperationDto, operationDto, OperationListDto } from './operation.dto.js';
 import { OperationsService } from './operations.service.js';
 
@@ -21,8 +19,6 @@ export class OperationsController {
   @ApiResponse({ status: 200, type: OperationListDto })
   @ApiResponse({ status: 400, description: '`invalid_request`, naming the parameter' })
   async list(@Query() { instance_id, limit, after }: ListOperationsQuery): Promise<OperationListDto> {
-    if (!isStorable(instance_id ?? ''))
-      throw new BrokerError('invalid_request', 'instance_id: expected valid Unicode without NUL');
     const { operations, next } = await this.operations.list({
       limit: limit ?? DEFAULT_LIMIT,
       ...(instance_id === undefined ? {} : { instanceId: instance_id }),

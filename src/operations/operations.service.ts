@@ -35,11 +35,10 @@ export class OperationsService {
     this.runner.handle(handler);
   }
 
-  /** After the state database is connected. Tries until the database answers or `stop` is called. */
-  async start(): Promise<void> {
-    await this.untilReached(() => this.queue.start(this.runner.kinds));
-    if (this.stopping) return;
-    if (this.config.operations.roles.includes('worker')) await this.untilReached(() => this.runner.start());
+  /** After the state database is connected. Tries until the database answers; rejects when the signal aborts. */
+  async start(signal?: AbortSignal): Promise<void> {
+    await this.untilReached(() => this.queue.start(this.runner.kinds), signal);
+    if (this.config.operations.roles.includes('worker')) await this.untilReached(() => this.runner.start(), signal);
     this.waiters.start();
   }
 
@@ -131,15 +130,17 @@ export class OperationsService {
     return operation;
   }
 
-  private async untilReached(step: () => Promise<void>): Promise<void> {
-    while (!this.stopping)
+  private async untilReached(step: () => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted();
       try {
         return await step();
       } catch (error) {
         if (!stateUnreachable(error)) throw error;
         this.logger.warn('the state database cannot be reached, next try in 1 s');
-        await pause(1_000);
+        await pause(1_000, undefined, { ...(signal !== undefined && { signal }) });
       }
+    }
   }
 }
 
