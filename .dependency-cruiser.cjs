@@ -31,7 +31,7 @@ module.exports = {
     {
       name: 'source-never-imports-tests-or-tools',
       severity: 'error',
-      from: { path: '^src/' },
+      from: { path: '^src/', pathNot: '\\.spec\\.ts$' },
       to: { path: '^(test|embedded|bench|scripts)/' },
     },
     {

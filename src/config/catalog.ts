@@ -169,6 +169,6 @@ export const catalogSchema = z
     });
   });
 
-export type Catalog = z.output<typeof catalogSchema>;
+type Catalog = z.output<typeof catalogSchema>;
 export type CatalogService = Catalog['services'][number];
 export type CatalogPlan = CatalogService['plans'][number];
