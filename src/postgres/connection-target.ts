@@ -2,7 +2,7 @@ import { readPem } from '../config/pem.js';
 import { type Secret } from '../config/secret.js';
 import { type ServerConfig } from '../config/schema.js';
 
-export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
 /** Where a server is and how it is entered; the URL of the configuration taken apart. */
 export interface ConnectionTarget {

@@ -73,6 +73,7 @@ export function extensionFault(error: unknown): unknown {
     message?: string;
   };
   if (code === '2BP01') return refused(`an extension is in use and cannot be removed: ${usersOf(detail ?? '')}`);
+  if (code === '42501') return refused('an extension, or one that it requires, can be created by a superuser only');
   if (/^(42710|42723|42P0[67]|3F000|0A000)$/.test(codeOf(error))) return refused(message ?? '');
   return error;
 }

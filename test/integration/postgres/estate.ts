@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Logger } from '@nestjs/common';
 import { configSchema, type ServerConfig } from '../../../src/config/schema.js';
 import { PostgresServers } from '../../../src/postgres/postgres-servers.js';
 import { type Step } from '../../../src/postgres/step.js';
@@ -12,6 +13,8 @@ export const LIMITS: TenantLimits = {
   idleInTransactionTimeoutMs: 120_000,
   tempFileLimitBytes: 2 ** 20,
 };
+
+Logger.overrideLogger(false);
 
 type Entry = { name: string; url: string } & Partial<Record<keyof ServerConfig, unknown>>;
 

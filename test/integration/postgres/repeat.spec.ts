@@ -226,6 +226,10 @@ describe('work on a server', () => {
       expect.stringContaining('temp_file_limit'),
       expect.stringContaining('every tenant may connect to database for all'),
     ]);
+    const unlimited = await tenant(estateOn(cluster), cluster, ['read-write']);
+    expect(await sql(unlimited.bindings[0]?.url ?? '', `SELECT current_setting('temp_file_limit') AS temp`)).toEqual([
+      { temp: '-1' },
+    ]);
     const entry = { name: 'default', url: cluster.brokerUrl(), superuser_url: cluster.superuserUrl() };
     const [granted] = await estate([entry]).servers.health();
     expect(granted?.warnings).toEqual([expect.stringContaining('for all')]);
