@@ -6,8 +6,15 @@
  */
 import pg from 'pg';
 
-/** What runs by itself, whatever is asked: it would make the count depend on the clock. */
-const BY_ITSELF = /pgboss\.(?!job_common|job\b)|FOR UPDATE SKIP LOCKED|heartbeat|^(SHOW|LISTEN|UNLISTEN)\b/i;
+/** Statements that change something; only they count, so that the n-th one is always the same. */
+const CHANGES =
+  /\b(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|pg_terminate_backend)\b|\b(INSERT INTO|UPDATE|DELETE FROM) "?(operation|service_)/i;
+
+/** What a broker does by itself, whatever is asked, so that it would count by the clock. */
+const BY_ITSELF = /pgboss|starts_with\(runner/i;
+
+/** Sessions in whose transaction something was changed: their COMMIT counts too. */
+const changed = new WeakSet();
 
 /** @type {string[]} */
 let statements = [];
@@ -36,7 +43,7 @@ const query = prototype.query;
 
 prototype.query = /** @this {OpenClient} */ function (...given) {
   const text = textOf(given[0]);
-  if (!watching || text === undefined || BY_ITSELF.test(text)) return query.apply(this, given);
+  if (!watching || text === undefined || !counts(this, text)) return query.apply(this, given);
   statements.push(`${this.database}: ${text}`);
   const due = order !== undefined && statements.length === order.killAt;
   if (due && order?.when === 'before') process.kill(process.pid, 'SIGKILL');
@@ -44,6 +51,17 @@ prototype.query = /** @this {OpenClient} */ function (...given) {
   if (due) killWhenSent(this);
   return answer;
 };
+
+/**
+ * @param {OpenClient} client
+ * @param {string} text
+ */
+function counts(client, text) {
+  if (/^\s*(COMMIT|ROLLBACK)\b/i.test(text)) return changed.delete(client);
+  if (!CHANGES.test(text) || BY_ITSELF.test(text)) return false;
+  changed.add(client);
+  return true;
+}
 
 /** @param {unknown} asked */
 function textOf(asked) {

@@ -15,7 +15,7 @@ export function spawnMortal(options: BrokerOptions): Promise<SpawnedBroker> {
   return spawnBroker({ ...options, preload: [join(import.meta.dirname, 'kill-at.mjs')] });
 }
 
-/** The statements that the broker sends while `during` runs, each as `database: text`. */
+/** The statements by which the broker changes something while `during` runs, each as `database: text`. */
 export async function statementsOf(broker: SpawnedBroker, during: () => Promise<unknown>): Promise<string[]> {
   await told(broker, { watch: true });
   await during();
@@ -23,12 +23,14 @@ export async function statementsOf(broker: SpawnedBroker, during: () => Promise<
 }
 
 /**
- * The broker is told to die at a point, then `ask` calls it; resolves when the process is gone. Where the work needed
- * fewer statements than that, it dies right after the answer.
+ * The broker is told to die at a point, then `ask` calls it; resolves when the process is gone. Only at the very end
+ * of the work an answer may be faster than death.
  */
 export async function killedAt(broker: SpawnedBroker, point: KillPoint, ask: () => Promise<Answer>): Promise<void> {
   await told(broker, { ...point });
-  await ask().catch(() => undefined);
+  const answer = await ask().catch(() => undefined);
+  if (answer && point.when === 'before')
+    throw new Error(`it answered ${answer.status} ${answer.text} instead of dying`);
   await broker.kill();
 }
 
@@ -52,29 +54,22 @@ export async function eachPoint(
 }
 
 /**
- * Where to strike: every statement that makes, changes or drops something on the servers (`ddl`), and some of the
- * others, at most `most` points, spread over the whole flow; every other one before the statement, the rest after it.
+ * Where to strike: before and after every statement on a server of instances, and at writes to the state database
+ * spread over the flow, at most `most` points in all.
  */
 function killPoints(statements: string[], most: number): KillPoint[] {
-  const all = statements.flatMap((text, index) => [
-    { killAt: index + 1, when: 'before' as const, weight: weightOf(text) },
-    { killAt: index + 1, when: 'sent' as const, weight: weightOf(text) },
-  ]);
-  const ranked = all
-    .map((point, index) => ({ ...point, index }))
-    .sort((a, b) => b.weight - a.weight || a.index - b.index);
-  const heavy = ranked.filter(({ weight }) => weight > 0);
-  const chosen =
-    heavy.length > most ? spread(heavy, most) : [...heavy, ...spread(ranked.slice(heavy.length), most - heavy.length)];
-  return chosen.sort((a, b) => a.index - b.index).map(({ killAt, when }) => ({ killAt, when }));
-}
-
-function weightOf(text: string): number {
-  return /\b(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|COMMIT|INSERT INTO|UPDATE|DELETE FROM)\b/i.test(text) ? 1 : 0;
+  const points = statements.flatMap((text, index) =>
+    (['before', 'sent'] as const).map((when) => ({ killAt: index + 1, when, onServer: !text.startsWith('state_') })),
+  );
+  const onServer = points.filter((point) => point.onServer);
+  const inState = points.filter((point) => !point.onServer);
+  const chosen = new Set([...spread(onServer, most), ...spread(inState, most - onServer.length)]);
+  return points.filter((point) => chosen.has(point)).map(({ killAt, when }) => ({ killAt, when }));
 }
 
 function spread<T>(items: T[], most: number): T[] {
   if (items.length <= most) return items;
+  if (most <= 0) return [];
   return Array.from(
     { length: most },
     (_, n) => items[Math.round((n * (items.length - 1)) / Math.max(1, most - 1))] as T,
