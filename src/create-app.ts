@@ -75,8 +75,10 @@ class RunningBroker implements BrokerApp {
   async listen(): Promise<string> {
     const { host, port } = this.config.http;
     await this.app.listen(port, host);
+    const url = await this.app.getUrl();
+    this.log.info(`listening on ${url}`);
     this.#begin();
-    return this.app.getUrl();
+    return url;
   }
 
   reloadTls(): void {
@@ -103,9 +105,11 @@ class RunningBroker implements BrokerApp {
     stopping.throwIfAborted();
     this.#janitor.start();
     this.#lifecycle.markReady();
+    this.log.info('ready');
   }
 
   async #stop(): Promise<void> {
+    this.log.info('stopping');
     this.#lifecycle.markStopping();
     this.#begin();
     await this.ready.catch(() => undefined);
@@ -116,5 +120,6 @@ class RunningBroker implements BrokerApp {
     await this.app.close();
     await this.#servers.close();
     await this.#state.close();
+    this.log.info('stopped');
   }
 }

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { ConfigurationError, loadConfig } from './config/load.js';
 import { loadIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
+import { type BrokerApp } from './create-app.js';
 
 /** EX_USAGE and EX_CONFIG of BSD's sysexits. */
 const EXIT_USAGE = 64;
@@ -42,22 +43,23 @@ function configuration(): BrokerConfig | undefined {
 }
 
 async function run(config: BrokerConfig): Promise<void> {
-  const { createApp } = await import('./create-app.js');
-  const broker = await createApp(config, loadIdentity(config.data_dir));
+  const created = create(config);
   let stopping = false;
   const stop = () => {
     stopping = true;
-    broker.close().then(
-      () => process.exit(0),
-      (error: unknown) => fail(error),
-    );
+    created
+      .then((broker) => broker.close())
+      .then(
+        () => process.exit(0),
+        (error: unknown) => fail(error),
+      );
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
-  process.on('SIGHUP', () => broker.reloadTls());
-  // With the process that started it gone, perhaps even before this line, nobody would end the broker.
+  process.on('SIGHUP', () => void created.then((broker) => broker.reloadTls()).catch(() => undefined));
+  // With the process that started it gone, nobody would end the broker.
   if (process.send) process.on('disconnect', stop);
-  if (process.send && !process.connected) return stop();
   try {
+    const broker = await created;
     const url = await broker.listen();
     await broker.ready;
     if (process.connected) process.send?.({ ready: url });
@@ -65,6 +67,11 @@ async function run(config: BrokerConfig): Promise<void> {
     if (stopping) return;
     fail(listenFault(error, config) ?? error);
   }
+}
+
+async function create(config: BrokerConfig): Promise<BrokerApp> {
+  const { createApp } = await import('./create-app.js');
+  return createApp(config, loadIdentity(config.data_dir));
 }
 
 function listenFault(error: unknown, { http }: BrokerConfig): string | undefined {

@@ -1,27 +1,6 @@
 import { z } from 'zod';
-import { certificates, httpUrl, name, path, secret, text, uniqueBy } from './fields.js';
+import { certificates, httpUrl, path, secret, text } from './fields.js';
 import { durationSchema, sizeSchema } from './units.js';
-
-const local = z.strictObject({
-  name: name.describe('Name of the storage.'),
-  type: z.literal('local').describe('A folder of this machine, or one that it has mounted.'),
-  path: path.optional().describe('The folder; default: `backups` in `data_dir`.'),
-});
-
-const s3 = z.strictObject({
-  name: name.describe('Name of the storage.'),
-  type: z.literal('s3').describe('A bucket of an S3 service.'),
-  bucket: text.describe('Name of the bucket, which must exist.'),
-  prefix: z.string().optional().describe('Goes before every key.'),
-  region: text.optional().describe('Region of the bucket.'),
-  endpoint: httpUrl.optional().describe('Address of a service other than AWS.'),
-  force_path_style: z.boolean().optional().describe('Whether the bucket goes into the path instead of the host name.'),
-  access_key_id: text.optional().describe('Access key.'),
-  secret_access_key: secret.optional().describe('Secret of the access key.'),
-  ca: certificates.optional().describe('Certificates that sign the service.'),
-  storage_class: text.optional().describe('Storage class of the archives.'),
-  server_side_encryption: text.optional().describe('Encryption at the service, `AES256` for instance.'),
-});
 
 /** Sections of parts that this version does not have yet: checked, so that one file serves, and otherwise unused. */
 export const comingSections = {
@@ -40,11 +19,6 @@ export const comingSections = {
     })
     .optional()
     .describe('Lets Cloud Foundry users call with their own tokens. Not in use yet.'),
-  storages: z
-    .array(z.discriminatedUnion('type', [local, s3]))
-    .superRefine(uniqueBy((storage) => storage.name, 'name'))
-    .optional()
-    .describe('Where backups are kept. Not in use yet.'),
   spool: z
     .strictObject({
       path: path.optional().describe('The folder; default: `spool` in `data_dir`.'),
@@ -70,7 +44,7 @@ export const comingSections = {
 
 interface WithComingKeys {
   cloud_controller?: unknown;
-  storages?: unknown;
+  storages: readonly unknown[];
   spool?: unknown;
   backups?: unknown;
   restore_points?: unknown;
@@ -83,7 +57,7 @@ export function unusedKeys(config: WithComingKeys): string[] {
   const { http, operations } = config;
   const values: Record<string, unknown> = {
     cloud_controller: config.cloud_controller,
-    storages: config.storages,
+    storages: config.storages.length === 0 ? undefined : config.storages,
     spool: config.spool,
     backups: config.backups,
     restore_points: config.restore_points,

@@ -253,7 +253,7 @@ describe('papers', () => {
       ...minimal(),
       spool: { max_bytes: '1GiB' },
       http: { max_upload: '1GiB' },
-      storages: [{ name: 'l', type: 'local' }],
+      storages: [{ name: 'local', type: 'local' }],
     };
     expect(unusedKeys(load(tree))).toEqual(['storages', 'spool', 'http.max_upload']);
   });

@@ -15,6 +15,7 @@ import {
 } from './fields.js';
 import { certificateFault, keyPairFault, privateKeyFault } from './pem.js';
 import { Secret } from './secret.js';
+import { storagesSchema } from './storages.js';
 import { durationSchema, sizeSchema } from './units.js';
 
 function credentials(realm: 'platform' | 'admin', callers: string) {
@@ -219,6 +220,7 @@ export const configSchema = z.strictObject({
   operations,
   catalog: catalogSchema.prefault({}).describe('What the broker offers; a catalog is built in.'),
   tools,
+  storages: storagesSchema,
   log,
   ...comingSections,
 });

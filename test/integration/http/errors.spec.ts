@@ -1,4 +1,6 @@
-import { type SmallApp, PASSWORDS, draw, startSmallApp } from './small-app.js';
+import { basic } from '../../support/client.js';
+import { until } from '../../support/until.js';
+import { type SmallApp, PASSWORDS, draw, slow, startSmallApp } from './small-app.js';
 
 let small: SmallApp;
 beforeAll(async () => {
@@ -128,5 +130,38 @@ describe('the life of the broker', () => {
     } finally {
       await other.app.close();
     }
+  });
+
+  it('lets the calls that are running come to their end', async () => {
+    const other = await startSmallApp();
+    try {
+      const call = other.admin.get('/slow');
+      await until('the call is running', () => slow.length > 0);
+      other.lifecycle.markStopping();
+      expect(await other.lifecycle.drained(50)).toBe(false);
+      const drained = other.lifecycle.drained(60_000);
+      slow.splice(0).forEach((release) => release());
+      expect(await call).toMatchObject({ status: 200, body: { slow: true } });
+      expect(await drained).toBe(true);
+    } finally {
+      await other.app.close();
+    }
+  });
+
+  it('logs a caller that went away as 499', async () => {
+    const calls = new AbortController();
+    const call = fetch(`${small.url}/slow`, {
+      headers: {
+        authorization: basic({ username: 'admin', password: PASSWORDS.admin[0] ?? '' }),
+        'x-request-id': 'r-499',
+      },
+      signal: calls.signal,
+    });
+    await until('the call is running', () => slow.length > 0);
+    calls.abort();
+    await expect(call).rejects.toThrow();
+    const line = await until('its line', () => small.log.find((each) => each['request_id'] === 'r-499'));
+    expect(line).toMatchObject({ status: 499, path: '/slow', user: 'admin' });
+    slow.splice(0).forEach((release) => release());
   });
 });

@@ -15,6 +15,9 @@ import { HttpClient } from '../../support/client.js';
 
 export const draw = () => randomBytes(12).toString('hex');
 
+/** Ends the calls of `/slow` that are running. */
+export const slow: (() => void)[] = [];
+
 class ThingBody {
   @IsString({ message: 'expected a text' }) service_id!: string;
   @IsOptional() @IsString({ message: 'expected a text' }) note?: string;
@@ -76,6 +79,13 @@ class AdminController {
       details: { operation_id: 'o' },
       retryAfter: 7,
     });
+  }
+
+  /** Answers when `slow` is released. */
+  @Get('slow')
+  async slow() {
+    await new Promise<void>((resolve) => slow.push(resolve));
+    return { slow: true };
   }
 
   @Realm('public')
