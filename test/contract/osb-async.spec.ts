@@ -2,7 +2,7 @@ import { expectDone, expectRefused } from '../support/answers.js';
 import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type Answer, type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
-import { credentialsOf, ids, instancePath, later, MEDIUM, type Platform, SMALL } from '../support/platform.js';
+import { credentialsOf, ids, instancePath, later, MEDIUM, place, type Platform, SMALL } from '../support/platform.js';
 import { holding, sql } from '../support/sql.js';
 import { until } from '../support/until.js';
 
@@ -212,7 +212,7 @@ describe('a binding that is not done within http.sync_wait', () => {
 describe('a platform whose connection breaks', () => {
   it('repeats the same PUT at once and meets the same work', async () => {
     const cut = new AbortController();
-    const body = { ...ids, organization_guid: 'org-1', space_guid: 'space-1' };
+    const body = { ...ids, ...place };
     await rolesHeld(async () => {
       const first = platform.send('PUT', instancePath('cut'), { query: later, body, signal: cut.signal });
       first.catch(() => undefined);

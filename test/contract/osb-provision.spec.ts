@@ -79,6 +79,8 @@ describe('PUT instance', () => {
   it.each([
     ['without service_id', { service_id: undefined }, /service_id/],
     ['without plan_id', { plan_id: undefined }, /plan_id/],
+    ['without organization_guid', { organization_guid: undefined }, /organization_guid/],
+    ['without space_guid', { space_guid: undefined }, /space_guid/],
     ['with an unknown service', { service_id: 'absent' }, /service_id/],
     ['with an unknown plan', { plan_id: 'absent' }, /plan_id/],
     ['with a plan_id of another type', { plan_id: 7 }, /plan_id/],

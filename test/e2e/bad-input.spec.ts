@@ -3,7 +3,7 @@ import { expectDone, expectNoInnards, expectRefused } from '../support/answers.j
 import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type Call } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
-import { bindingPath, ids, instancePath, type Platform, SERVICE } from '../support/platform.js';
+import { bindingPath, ids, instancePath, place, type Platform, SERVICE } from '../support/platform.js';
 
 let cluster: Cluster;
 let broker: SpawnedBroker;
@@ -35,6 +35,8 @@ const writes: [string, string, string][] = [
   ['PUT binding', 'PUT', bindingPath('i', 'new')],
 ];
 
+const all = { ...ids, ...place };
+
 describe.each(writes)('%s', (_name, method, path) => {
   const send = (call: Call) => platform.send(method, path, call);
 
@@ -52,7 +54,7 @@ describe.each(writes)('%s', (_name, method, path) => {
   });
 
   it('without a content type is 400', async () => {
-    const raw = JSON.stringify(ids);
+    const raw = JSON.stringify(all);
     expectRefused(await send({ raw, headers: { 'content-type': undefined } }), 400, { says: /content.type/i });
   });
 
@@ -66,11 +68,11 @@ describe.each(writes)('%s', (_name, method, path) => {
   });
 
   it.each([0, true, null, [], {}, ['x']])('with a service_id of %j is 400 and names it', async (service_id) => {
-    expectRefused(await send({ body: { ...ids, service_id } }), 400, { says: /service_id/ });
+    expectRefused(await send({ body: { ...all, service_id } }), 400, { says: /service_id/ });
   });
 
   it.each([0, true, [], {}])('with a plan_id of %j is 400 and names it', async (plan_id) => {
-    expectRefused(await send({ body: { ...ids, plan_id } }), 400, { says: /plan_id/ });
+    expectRefused(await send({ body: { ...all, plan_id } }), 400, { says: /plan_id/ });
   });
 
   it.each([
@@ -80,26 +82,26 @@ describe.each(writes)('%s', (_name, method, path) => {
     ['context', 'x'],
     ['context', [1]],
   ])('with %s of %j is 400 and names it', async (key, value) => {
-    expectRefused(await send({ body: { ...ids, [key]: value } }), 400, { says: new RegExp(key) });
+    expectRefused(await send({ body: { ...all, [key]: value } }), 400, { says: new RegExp(key) });
   });
 
   it('with a parameter outside the schema is 400, names it and what is allowed', async () => {
     const says = /colour.*(extensions|locale|access)|(extensions|locale|access).*colour/;
-    expectRefused(await send({ body: { ...ids, parameters: { colour: 1 } } }), 400, { says });
+    expectRefused(await send({ body: { ...all, parameters: { colour: 1 } } }), 400, { says });
   });
 
   it('with a prototype in its parameters is 400 or ignored', async () => {
-    const raw = JSON.stringify({ ...ids, plan_id: 'absent' }).replace('}', ',"parameters":{"__proto__":{"a":1}}}');
+    const raw = JSON.stringify({ ...all, plan_id: 'absent' }).replace('}', ',"parameters":{"__proto__":{"a":1}}}');
     expectRefused(await send({ raw }), 400);
   });
 
   it('with NUL in a text that is stored is 400', async () => {
-    const body = { ...ids, context: { platform: 'cloudfoundry', space_name: 'a\0b' }, plan_id: 'absent' };
+    const body = { ...all, context: { platform: 'cloudfoundry', space_name: 'a\0b' }, plan_id: 'absent' };
     expectRefused(await send({ body }), 400);
   });
 
   it('with a body over 1 MiB is 413, also when its length is not told', async () => {
-    const raw = JSON.stringify({ ...ids, parameters: { extensions: ['x'.repeat(1024 * 1024)] } });
+    const raw = JSON.stringify({ ...all, parameters: { extensions: ['x'.repeat(1024 * 1024)] } });
     expectRefused(await send({ raw }), 413, { says: /MiB|bytes|large/i });
     const chunked = { 'content-length': undefined, 'transfer-encoding': 'chunked' };
     expectRefused(await send({ raw, headers: chunked }), 413, { says: /MiB|bytes|large/i });
@@ -107,7 +109,7 @@ describe.each(writes)('%s', (_name, method, path) => {
 
   it('nested a thousand levels deep is a 4xx', async () => {
     const deep = `${'{"a":'.repeat(1000)}1${'}'.repeat(1000)}`;
-    const raw = `{"service_id":"${SERVICE}","plan_id":"${ids.plan_id}","parameters":${deep}}`;
+    const raw = `${JSON.stringify(all).slice(0, -1)},"parameters":${deep}}`;
     const answer = await send({ raw });
     expect(answer.status).toBe(400);
     expectNoInnards(answer);

@@ -8,12 +8,17 @@ export const MEDIUM = '5a4d8f3e-7e0f-4d5c-9a8e-3a6f1f6b2c22';
 
 export const ids = { service_id: SERVICE, plan_id: SMALL };
 
+/** Where a platform without contexts puts an instance. */
+export const place = { organization_guid: 'org-1', space_guid: 'space-1' };
+
 export const instancePath = (instance: string) => `/v2/service_instances/${encodeURIComponent(instance)}`;
 export const bindingPath = (instance: string, binding: string) =>
   `${instancePath(instance)}/service_bindings/${encodeURIComponent(binding)}`;
 
 type Query = NonNullable<Call['query']>;
-const LATER: Query = { accepts_incomplete: true };
+
+/** The query of a platform that polls. */
+export const later: Query = { accepts_incomplete: true };
 
 /** What a platform sends: the small plan of the built-in service unless told otherwise. */
 export class Platform extends HttpClient {
@@ -65,11 +70,6 @@ export class Platform extends HttpClient {
     });
   }
 }
-
-export const later = LATER;
-
-/** Where a platform without contexts puts an instance. */
-const place = { organization_guid: 'org-1', space_guid: 'space-1' };
 
 export interface Credentials {
   uri: string;
