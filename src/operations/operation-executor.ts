@@ -150,7 +150,9 @@ export class OperationExecutor {
 
   private errorOf(run: OperationRun, failure: unknown): NonNullable<Ending['error']> {
     if (failure instanceof BrokerError) {
-      this.logger.warn(`${describe(run)}: ${failure.message}`);
+      // Its message only: other members of a driver's error may hold what was sent.
+      const because = failure.cause instanceof Error ? ` (${failure.cause.message})` : '';
+      this.logger.warn(`${describe(run)} fails: ${failure.message}${because}`);
       return { code: failure.code, detail: failure.message };
     }
     this.log(run, 'failed', failure);

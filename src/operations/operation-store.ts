@@ -43,10 +43,7 @@ export interface Ending {
 type Row = Record<string, unknown>;
 
 const HELD = `id = $1 AND attempt = $2 AND runner = $3 AND state = 'running'`;
-/**
- * Part of a statement whose loss in a crash of the database harms nothing: its commit need not wait for the disk. A
- * claim that is lost is made again, and the hold of the one that lost it says no more than it did.
- */
+/** Part of a statement whose loss in a crash of the database harms nothing: its commit need not wait for the disk. */
 const UNHURRIED = `set_config('synchronous_commit', 'off', true) IS NOT NULL`;
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
@@ -72,7 +69,7 @@ export class OperationStore {
          started_at = coalesce(operation.started_at, now())
        FROM (SELECT id, runner FROM operation
              WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') FOR UPDATE) AS former
-       WHERE operation.id = former.id AND ${UNHURRIED}
+       WHERE operation.id = former.id
        RETURNING operation.*, former.runner AS former_runner,
          extract(epoch FROM now() - operation.started_at)::float8 * 1000 AS elapsed_ms`,
       [ids, runner],

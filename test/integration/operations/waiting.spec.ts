@@ -93,3 +93,25 @@ it('ends at the deadline as timed out', async () => {
   expect(await hasty.operations.settled(id, 30_000)).toMatchObject({ state: 'failed', error: { code: 'timed_out' } });
   await hasty.stop();
 });
+
+it('finds work that has lost its job, and forgets what ended more than 30 days ago', async () => {
+  const insert = async (kind: string, state: string, created: string, finished: string | null) => {
+    const [row] = await one.dataSource.query<[{ id: string }]>(
+      `INSERT INTO operation (id, kind, instance_id, state, requested_by, request_id, created_at, finished_at)
+       VALUES (gen_random_uuid(), $1, $2, $3, '{}', 'r', now() - $4::interval, now() - $5::interval) RETURNING id`,
+      [kind, `instance ${++instances}`, state, created, finished],
+    );
+    return row.id;
+  };
+  const forgotten = await insert('update', 'queued', '2 minutes', null);
+  const old = await insert('update', 'succeeded', '40 days', '31 days');
+  const young = await insert('update', 'succeeded', '40 days', '29 days');
+  const late = await startNode({
+    stateUrl: cluster.stateUrl(),
+    handlers: [{ kind: 'update', run: () => Promise.resolve({}) }],
+  });
+  expect(await one.operations.settled(forgotten, 30_000)).toMatchObject({ state: 'succeeded', runner: late.runner });
+  expect(await one.operations.find(young)).toMatchObject({ id: young });
+  await expect(one.operations.find(old)).rejects.toMatchObject({ code: 'unknown_operation' });
+  await late.stop();
+});
