@@ -17,8 +17,8 @@ export function clientErrorHandler(log: Logger) {
     }
     const requestId = randomUUID();
     const answer = answerTo(faultOf(error), { requestId, url: '' });
-    const body = JSON.stringify(answer.body);
     const status = error.code === TIMED_OUT ? 408 : answer.status;
+    const body = JSON.stringify({ ...answer.body, status, title: STATUS_CODES[status] });
     const headers = {
       ...answer.headers,
       'x-request-id': requestId,

@@ -67,3 +67,12 @@ it('believes nobody else', async () => {
     await strict.app.close();
   }
 });
+
+it.each(['*', '//open', 'http://x/nothing', 'http://x/open', '/%2e%2e/open', '/open/', '/open;x=1', '/\\open'])(
+  'knows nothing at the target %s',
+  async (target) => {
+    const answer = await exchange(`GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 404 /);
+    expect(answer).toMatch(/\r\nx-request-id: /);
+  },
+);
