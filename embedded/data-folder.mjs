@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BROKER_ROLE, isCluster, makeServerFolder, STATE } from './cluster.mjs';
 import { makeSecretFile, readJson, writeSecretFile } from './files.mjs';
 import { drawPassword } from './scram.mjs';
@@ -21,6 +21,7 @@ const SYSTEM_FOLDER = '/var/lib/postgresql-broker';
 
 /** Makes the data folder, or puts its mode right. @param {string} folder @returns {string} its real path */
 export function openDataFolder(folder) {
+  mkdirSync(dirname(folder), { recursive: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const real = realpathSync(folder);
   const { mode, uid } = statSync(real);
@@ -41,17 +42,22 @@ export function openDataFolder(folder) {
 export function openServerFolder(dataFolder) {
   const { uid } = serverUser();
   if (uid === undefined) return ownedByServer(dataFolder);
+  const chosen = join(dataFolder, 'postgres-folder');
+  if (existsSync(chosen)) return ownedByServer(readFileSync(chosen, 'utf8').trim());
   // Another user passes through the data folder, and reads nothing of it.
   chmodSync(dataFolder, 0o711);
   if (existsSync(join(dataFolder, 'postgres')) || serverUserReaches(dataFolder)) return ownedByServer(dataFolder);
   chmodSync(dataFolder, 0o700);
-  const folder = join(SYSTEM_FOLDER, createHash('sha256').update(dataFolder).digest('hex').slice(0, 16));
-  mkdirSync(folder, { recursive: true, mode: 0o711 });
-  return ownedByServer(folder);
+  makeSecretFile(chosen, `${join(SYSTEM_FOLDER, randomBytes(8).toString('hex'))}\n`);
+  return openServerFolder(dataFolder);
 }
 
 /** @param {string} folder */
 function ownedByServer(folder) {
+  if (folder.startsWith(SYSTEM_FOLDER)) {
+    mkdirSync(folder, { recursive: true });
+    for (const path of [SYSTEM_FOLDER, folder]) chmodSync(path, 0o711);
+  }
   const inside = join(folder, 'postgres');
   if (existsSync(inside) && statSync(inside).uid !== (serverUser().uid ?? process.getuid?.()))
     throw new Error(`${inside} belongs to another user: start as the user who made it`);
@@ -63,7 +69,7 @@ function ownedByServer(folder) {
 export async function openSettings(dataFolder) {
   const file = settingsFile(dataFolder);
   if (!existsSync(file)) {
-    if (isCluster(join(dataFolder, 'postgres')))
+    if (isCluster(join(dataFolder, 'postgres')) || existsSync(join(dataFolder, 'postgres-folder')))
       throw new Error(
         `${file} is missing: without its passwords and key the data in ${dataFolder} cannot be used; put it back`,
       );

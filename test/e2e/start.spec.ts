@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  curlLines,
+  expectGone,
+  npmStart,
+  processesOf,
+  secretsOf,
+  type Starter,
+  temporaryFolder,
+} from '../support/starter.js';
+import { until } from '../support/until.js';
+
+let folder: string;
+let dataDir: string;
+let starter: Starter;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  dataDir = join(folder, 'data');
+  starter = await npmStart({ dataDir });
+  await starter.ready();
+});
+
+function isReady(): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${starter.port}/readyz`).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+}
+
+/** Runs a line in a shell, as pasted. A machine without curl gets one that knows the options used. */
+async function paste(line: string): Promise<string> {
+  const bin = join(folder, 'curl');
+  writeFileSync(
+    bin,
+    `#!/usr/bin/env node
+const headers = {};
+let url;
+for (let words = process.argv.slice(2); words.length > 0; ) {
+  const word = words.shift();
+  if (word === '-u') headers.authorization = 'Basic ' + Buffer.from(words.shift()).toString('base64');
+  else if (word === '-H') ((header) => (headers[header.split(': ')[0]] = header.split(': ')[1]))(words.shift());
+  else url = word;
+}
+process.stdout.write(await (await fetch(url, { headers })).text());
+`,
+  );
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  chmodSync(bin, 0o755);
+  const { stdout } = await promisify(execFile)('sh', ['-c', line], {
+    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:${folder}` },
+  });
+  return stdout;
+}
+
+describe('npm start', () => {
+  it('says where it listens, who may log in and where the passwords are, but no password', () => {
+    const output = starter.output();
+    expect(output).toContain(`http://127.0.0.1:${starter.port}`);
+    for (const realm of ['platform', 'admin'])
+      expect(output).toContain(`${realm} user: ${realm}, password in ${join(dataDir, `${realm}-password`)}`);
+    expect(output).toMatch(/^make the PostgreSQL cluster: \d+\.\d\d s$/m);
+    expect(output).toMatch(/^start PostgreSQL \d+\.\d+: \d+\.\d\d s$/m);
+    expect(output).toMatch(/^start the broker: \d+\.\d\d s$/m);
+  });
+
+  it('prints commands that work as pasted', async () => {
+    const [catalog, operations, readyz, ...more] = curlLines(starter.output());
+    expect(more).toEqual([]);
+    expect(JSON.parse(await paste(catalog ?? ''))).toMatchObject({ services: [{ name: 'postgresql' }] });
+    expect(JSON.parse(await paste(operations ?? ''))).toMatchObject({ operations: [] });
+    expect(JSON.parse(await paste(readyz ?? ''))).toMatchObject({ servers: [{ name: 'default' }] });
+  });
+
+  it('keeps its data from other users', () => {
+    // PostgreSQL of another user passes through.
+    const through = process.getuid?.() === 0 ? 0o711 : 0o700;
+    expect((statSync(dataDir).mode & 0o777).toString(8)).toBe(through.toString(8));
+    for (const entry of readdirSync(dataDir, { withFileTypes: true })) {
+      const mode = statSync(join(dataDir, entry.name)).mode & 0o777;
+      expect([entry.name, mode.toString(8)]).toEqual([entry.name, entry.isDirectory() ? '700' : '600']);
+    }
+    expect(secretsOf(dataDir)).toHaveLength(6);
+  });
+
+  it('refuses a second start on the same data folder, whose message goes before that of the port', async () => {
+    const second = await npmStart({ dataDir, port: starter.port });
+    expect(await second.ended).toBe(1);
+    expect(second.output()).toContain(dataDir);
+    expect(second.output()).toContain('BROKER_DATA_DIR');
+    expect(second.output()).not.toContain('BROKER_PORT');
+    expect(await isReady()).toBe(true);
+  });
+
+  it('names BROKER_PORT when the port is taken, before it starts anything', async () => {
+    const other = await npmStart({ dataDir: join(folder, 'other'), port: starter.port });
+    expect(await other.ended).toBe(1);
+    expect(other.output()).toContain('BROKER_PORT');
+    expect(other.output()).not.toContain('PostgreSQL');
+  });
+
+  it('starts PostgreSQL again when that was killed', async () => {
+    const { postgres } = processesOf(dataDir);
+    process.kill(postgres.pid, 'SIGKILL');
+    await until('another PostgreSQL', () => {
+      const now = /^start PostgreSQL/gm;
+      return (starter.output().match(now) ?? []).length === 2;
+    });
+    await until('a broker that is ready again', isReady);
+  });
+
+  it('ends all at SIGTERM, exit code 0', async () => {
+    const processes = processesOf(dataDir);
+    expect(await starter.stop('SIGTERM')).toBe(0);
+    await expectGone(processes);
+    expect(readdirSync(join(dataDir, 'socket'))).toEqual([]);
+  });
+
+  it('makes nothing again at the next start, and ends at SIGINT, exit code 0', async () => {
+    const kept = readFileSync(join(dataDir, 'embedded.json'), 'utf8');
+    const next = await npmStart({ dataDir, port: starter.port });
+    await next.ready();
+    expect(next.output()).not.toMatch(/^(install|build|fetch|make)/m);
+    expect(readFileSync(join(dataDir, 'embedded.json'), 'utf8')).toBe(kept);
+    const processes = processesOf(dataDir);
+    expect(await next.stop('SIGINT')).toBe(0);
+    await expectGone(processes);
+    const log = starter.output() + next.output();
+    for (const secret of secretsOf(dataDir)) expect(log).not.toContain(secret);
+    // What is not for a terminal is one JSON object a line.
+    for (const line of log.split('\n').filter((text) => text.startsWith('{')))
+      expect(() => JSON.parse(line) as unknown).not.toThrow();
+    expect(log).toMatch(/^\{"level":"info"/m);
+  });
+});
+
+describe('npm start -- --check-config', () => {
+  it('ends with 0 when the configuration is valid, with 78 and every fault when not', async () => {
+    const check = ['npm', 'start', '--', '--check-config'];
+    const valid = await npmStart({ dataDir: join(folder, 'checked'), command: check });
+    const config = join(folder, 'broker.yml');
+    writeFileSync(config, 'http: { port: no }\nfrob: 1\n');
+    const faulty = await npmStart({
+      dataDir: join(folder, 'checked'),
+      command: check,
+      env: { BROKER_CONFIG: config, BROKER_PORT: '' },
+    });
+    expect([await valid.ended, await faulty.ended]).toEqual([0, 78]);
+    expect(faulty.output()).toContain('http.port: ');
+    expect(faulty.output()).toContain('frob: unknown key');
+  });
+});
