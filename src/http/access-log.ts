@@ -1,5 +1,6 @@
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Logger } from 'pino';
+import { requestPath } from './request-path.js';
 
 /** Query keys whose values are safe to log; the values of all others are left out. */
 const SAFE_QUERY_KEYS = ['service_id', 'plan_id', 'accepts_incomplete', 'operation', 'instance_id', 'limit', 'after'];
@@ -12,7 +13,7 @@ const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
 export function logAccess(request: FastifyRequest, reply: FastifyReply, log: Logger): void {
   const started = performance.now();
   reply.raw.once('close', () => {
-    const path = request.url.replace(/[?#].*$/, '');
+    const path = requestPath(request.url);
     const status = reply.raw.writableFinished ? reply.raw.statusCode : 499;
     const ms = Math.round(performance.now() - started);
     const level = HEALTH_PATHS.has(path) ? 'debug' : status >= 500 ? 'warn' : 'info';

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { HttpException } from '@nestjs/common';
 import { BrokerError, type ErrorCode, STATUS_OF } from '../errors.js';
+import { isPlatformPath } from './request-path.js';
 
 /** What an error becomes on the wire. */
 export interface Answer {
@@ -12,7 +13,7 @@ export interface Answer {
 /** What of a request the answer to an error depends on. */
 export interface Asked {
   requestId: string;
-  /** Path with or without the query. */
+  /** The request target. */
   url: string;
   realm?: string | undefined;
 }
@@ -28,20 +29,16 @@ const WORDS: Partial<Record<ErrorCode, string>> = {
 /** Members beside `error` and `description` that the Open Service Broker API 2.17 defines for a failure. */
 const FURTHER_MEMBERS = ['instance_usable', 'update_repeatable'];
 
-export function isPlatformUrl(url: string): boolean {
-  return /^\/v2(\/|\?|$)/.test(url);
-}
-
 /** The answer to an error: problem+json (RFC 9457), within `/v2` the Open Service Broker API's error body. */
 export function answerTo(error: unknown, asked: Asked): Answer {
-  const known = knownError(error, isPlatformUrl(asked.url)) ?? internal(asked.requestId);
+  const known = knownError(error, isPlatformPath(asked.url)) ?? internal(asked.requestId);
   const headers: Record<string, string> = {};
   if (known.code === 'unauthenticated')
     headers['www-authenticate'] = `Basic realm="${asked.realm ?? 'broker'}", charset="UTF-8"`;
   if (known.retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(known.retryAfter)));
   const allowed = known.details['allowed_methods'];
   if (Array.isArray(allowed)) headers['allow'] = allowed.join(', ');
-  return isPlatformUrl(asked.url) ? platformAnswer(known, headers) : problemAnswer(known, headers, asked.requestId);
+  return isPlatformPath(asked.url) ? platformAnswer(known, headers) : problemAnswer(known, headers, asked.requestId);
 }
 
 /** Whether the error is one that was foreseen: it needs no stack in the log. */

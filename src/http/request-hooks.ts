@@ -5,7 +5,7 @@ import { BrokerError } from '../errors.js';
 import { logAccess } from './access-log.js';
 import { type Lifecycle } from './lifecycle.js';
 import { checkApiVersion, originatingIdentity } from './platform-headers.js';
-import { isPlatformUrl } from './problem.js';
+import { isPlatformPath } from './request-path.js';
 import { requestContext } from './request-context.js';
 import { type KnownRoutes } from './routes.js';
 import { isStorable } from './storable.js';
@@ -48,7 +48,7 @@ function admit(request: FastifyRequest, reply: FastifyReply, parts: HookParts): 
   const username = parts.authenticator.authenticate(realm, request.headers.authorization, request.ip);
   request.requester = { realm, username };
   countRunning(reply, parts.lifecycle);
-  if (isPlatformUrl(request.url)) {
+  if (isPlatformPath(request.url)) {
     echoRequestIdentity(request, reply);
     checkApiVersion(request.headers);
   }

@@ -1,4 +1,5 @@
 import { type FastifyInstance } from 'fastify';
+import { requestPath } from './request-path.js';
 
 /** Which methods each known path takes: a known path with another method is 405, not 404. */
 export class KnownRoutes {
@@ -12,7 +13,7 @@ export class KnownRoutes {
 
   /** Sorted and unique; empty for an unknown path. */
   methodsOf(url: string): string[] {
-    const given = url.replace(/[?#].*$/, '').split('/');
+    const given = requestPath(url).split('/');
     const fitting = this.#routes.filter(({ segments }) => fits(segments, given));
     return [...new Set(fitting.flatMap(({ methods }) => methods))].sort();
   }

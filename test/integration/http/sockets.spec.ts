@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { type SmallApp, startSmallApp } from './small-app.js';
+import { PASSWORDS, type SmallApp, startSmallApp } from './small-app.js';
 
 let small: SmallApp;
 beforeAll(async () => {
@@ -68,7 +68,7 @@ it('believes nobody else', async () => {
   }
 });
 
-it.each(['*', '//open', 'http://x/nothing', 'http://x/open', '/%2e%2e/open', '/open/', '/open;x=1', '/\\open'])(
+it.each(['*', '//open', 'http://x/nothing', '/%2e%2e/open', '/open/', '/open;x=1', '/\\open'])(
   'knows nothing at the target %s',
   async (target) => {
     const answer = await exchange(`GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
@@ -76,3 +76,11 @@ it.each(['*', '//open', 'http://x/nothing', 'http://x/open', '/%2e%2e/open', '/o
     expect(answer).toMatch(/\r\nx-request-id: /);
   },
 );
+
+it('judges the absolute form of a target as the path in it', async () => {
+  const credentials = Buffer.from(`platform:${PASSWORDS.platform[0]}`).toString('base64');
+  const head = `host: x\r\nauthorization: Basic ${credentials}\r\nconnection: close\r\n\r\n`;
+  const answer = await exchange(`GET http://x/v2/catalog HTTP/1.1\r\n${head}`);
+  expect(answer).toMatch(/^HTTP\/1\.1 412 /);
+  expect(problemOf(answer)).toEqual({ description: expect.stringContaining('x-broker-api-version') as string });
+});
