@@ -12,6 +12,8 @@ import { serverUser } from './server-user.mjs';
 
 /** What the embedded mode and, for backups, the broker itself call. */
 const PROGRAMS = ['initdb', 'postgres', 'pg_dump', 'pg_restore'];
+/** Says where the installed ones are. */
+const ASKED = 'pg_config';
 /** Parameters can be granted (`temp_file_limit` of a plan) from this version on. */
 const OLDEST = 15;
 
@@ -60,7 +62,7 @@ function inspect(bin) {
 
 function configured() {
   try {
-    return [execFileSync('pg_config', ['--bindir'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()];
+    return [execFileSync(ASKED, ['--bindir'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()];
   } catch {
     return [];
   }

@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { paste } from '../support/paste.js';
 import {
   curlLines,
   expectGone,
@@ -31,31 +30,6 @@ function isReady(): Promise<boolean> {
   );
 }
 
-/** Runs a line in a shell, as pasted. A machine without curl gets one that knows the options used. */
-async function paste(line: string): Promise<string> {
-  const bin = join(folder, 'curl');
-  writeFileSync(
-    bin,
-    `#!/usr/bin/env node
-const headers = {};
-let url;
-for (let words = process.argv.slice(2); words.length > 0; ) {
-  const word = words.shift();
-  if (word === '-u') headers.authorization = 'Basic ' + Buffer.from(words.shift()).toString('base64');
-  else if (word === '-H') ((header) => (headers[header.split(': ')[0]] = header.split(': ')[1]))(words.shift());
-  else url = word;
-}
-process.stdout.write(await (await fetch(url, { headers })).text());
-`,
-  );
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
-  chmodSync(bin, 0o755);
-  const { stdout } = await promisify(execFile)('sh', ['-c', line], {
-    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:${folder}` },
-  });
-  return stdout;
-}
-
 describe('npm start', () => {
   it('says where it listens, who may log in and where the passwords are, but no password', () => {
     const output = starter.output();
@@ -70,9 +44,9 @@ describe('npm start', () => {
   it('prints commands that work as pasted', async () => {
     const [catalog, operations, readyz, ...more] = curlLines(starter.output());
     expect(more).toEqual([]);
-    expect(JSON.parse(await paste(catalog ?? ''))).toMatchObject({ services: [{ name: 'postgresql' }] });
-    expect(JSON.parse(await paste(operations ?? ''))).toMatchObject({ operations: [] });
-    expect(JSON.parse(await paste(readyz ?? ''))).toMatchObject({ servers: [{ name: 'default' }] });
+    expect(await paste(catalog)).toMatchObject({ services: [{ name: 'postgresql' }] });
+    expect(await paste(operations)).toMatchObject({ operations: [] });
+    expect(await paste(readyz)).toMatchObject({ servers: [{ name: 'default' }] });
   });
 
   it('keeps its data from other users', () => {
