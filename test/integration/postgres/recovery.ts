@@ -156,7 +156,7 @@ export async function restore(
 export async function checksum(cluster: Cluster, database: string): Promise<Record<string, string>> {
   const client = await session(cluster.superuserUrl(database));
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL extra_float_digits = 3');
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL temp_file_limit = -1; SET LOCAL statement_timeout = 0');
     const { rows } = await client.query<{ name: string; kind: string }>(
       `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind AS kind
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -190,7 +190,8 @@ export async function inventory(cluster: Cluster): Promise<Row[]> {
        rolreplication, rolbypassrls, rolconnlimit, rolpassword, rolvaliduntil) FROM pg_authid
      UNION ALL SELECT 'member ' || member::regrole || ' of ' || roleid::regrole, admin_option::text FROM pg_auth_members
        WHERE member::regrole::text <> 'broker'
-     UNION ALL SELECT 'setting ' || setrole || ' ' || setdatabase, setconfig::text FROM pg_db_role_setting
+     UNION ALL SELECT concat('setting ', (SELECT rolname FROM pg_roles r WHERE r.oid = setrole), ' ',
+       (SELECT datname FROM pg_database d WHERE d.oid = setdatabase)), setconfig::text FROM pg_db_role_setting
      UNION ALL SELECT 'session of ' || usename || ' in ' || datname, '' FROM pg_stat_activity
        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename ~ '^e[a-z0-9]{19}$'
      ORDER BY 1, 2`,
