@@ -95,7 +95,12 @@ const plan = z.strictObject({
   limits: limits.prefault({}).describe("What the plan allows; an absent one is the server's default."),
   backup: z
     .strictObject({
-      compression: z.enum(['gzip', 'zstd', 'lz4', 'none']).optional().describe('Compression. Not in use yet.'),
+      compression: z
+        .enum(['gzip', 'zstd', 'lz4', 'none'])
+        .optional()
+        .describe(
+          'Compression of dumps, at its lowest level; default: zstd where pg_dump and the server know it, else gzip.',
+        ),
     })
     .default({})
     .describe('How backups of its instances are made.'),

@@ -42,7 +42,13 @@ function faultsOf(tree: unknown, env: NodeJS.ProcessEnv = {}): readonly string[]
 describe('a minimal file', () => {
   it('is completed with defaults', () => {
     const config = load(minimal());
-    expect(config.http).toEqual({ host: '127.0.0.1', port: 8080, sync_wait: 50_000, trusted_proxies: [] });
+    expect(config.http).toEqual({
+      host: '127.0.0.1',
+      port: 8080,
+      sync_wait: 50_000,
+      max_upload: 100 * 1024 ** 3,
+      trusted_proxies: [],
+    });
     expect(config.platform.credentials[0]?.username).toBe('platform');
     expect(config.admin.credentials[0]?.username).toBe('admin');
     expect(config.servers[0]).toMatchObject({ weight: 1, accepts_new: true, max_connections: 20 });
@@ -251,10 +257,10 @@ describe('papers', () => {
   it('names the keys that are set although nothing uses them yet', () => {
     const tree = {
       ...minimal(),
-      spool: { max_bytes: '1GiB' },
-      http: { max_upload: '1GiB' },
+      restore_points: { keep: '1h' },
+      operations: { restore_jobs: 4 },
       storages: [{ name: 'local', type: 'local' }],
     };
-    expect(unusedKeys(load(tree))).toEqual(['storages', 'spool', 'http.max_upload']);
+    expect(unusedKeys(load(tree))).toEqual(['restore_points', 'operations.restore_jobs']);
   });
 });

@@ -76,9 +76,7 @@ const http = z
     sync_wait: durationSchema
       .prefault('50s')
       .describe('How long a call waits for its work before it is answered 202. Platforms give up after 60 s.'),
-    max_upload: sizeSchema
-      .optional()
-      .describe('Largest archive that may be uploaded; default: `100GiB`. Not in use yet.'),
+    max_upload: sizeSchema.prefault('100GiB').describe('Largest archive that may be uploaded.'),
     trusted_proxies: z
       .array(addressRange)
       .default([])
@@ -170,11 +168,30 @@ const operations = z
       .prefault('30s')
       .describe('How long running work may go on at shut-down before it is handed over.'),
     upload_retry: durationSchema
-      .optional()
-      .describe('How long a failing upload is repeated; default: `24h`. Not in use yet.'),
+      .prefault('24h')
+      .describe(
+        'How long the upload of a backup that fails is repeated, from the same dump; `operations.deadline` does not count then.',
+      ),
   })
   .prefault({})
   .describe('Durable work.');
+
+const spool = z
+  .strictObject({
+    path: path.optional().describe('The folder; default: `spool` in `data_dir`.'),
+    max_bytes: sizeSchema.optional().describe('Most that it may hold; default: no limit.'),
+  })
+  .prefault({})
+  .describe('Where archives wait on their way to and from a storage.');
+
+const backups = z
+  .strictObject({
+    keep_after_deprovision: durationSchema
+      .prefault('7d')
+      .describe('How long the backups of a deleted instance are kept.'),
+  })
+  .prefault({})
+  .describe('What happens to backups.');
 
 const log = z
   .strictObject({
@@ -221,6 +238,8 @@ export const configSchema = z.strictObject({
   catalog: catalogSchema.prefault({}).describe('What the broker offers; a catalog is built in.'),
   tools,
   storages: storagesSchema,
+  spool,
+  backups,
   log,
   ...comingSections,
 });

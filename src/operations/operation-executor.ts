@@ -3,18 +3,26 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
 import { BrokerError } from '../errors.js';
 import { stateUnreachable } from '../state/state-errors.js';
-import { type OperationHandler, type Outcome } from './operation-handler.js';
+import { type OperationContext, type OperationHandler, type Outcome } from './operation-handler.js';
 import { OperationQueue } from './operation-queue.js';
 import { OperationLostError, type OperationRun, stopError } from './operation-run.js';
 import { type Ending, OperationStore } from './operation-store.js';
 import { OperationWaiters } from './operation-waiters.js';
-import { type OperationProgress } from './operation.entity.js';
+import { type OperationMemo, type OperationProgress } from './operation.entity.js';
+import { ProgressWriter } from './progress-writer.js';
 
 /** Longest undo, in ms; then it counts as one that threw. */
 const UNDO_LIMIT_MS = 600_000;
 
 /** Wait between tries of a write while the state database cannot be reached, in ms. */
 const RETRY_MS = 500;
+
+export interface Limits {
+  /** Since the first start, in ms. */
+  deadlineMs: number;
+  /** Of one attempt, in ms: no job lives longer. */
+  attemptMs: number;
+}
 
 const INTERNAL = 'internal error, see the broker log';
 
@@ -31,9 +39,9 @@ export class OperationExecutor {
   ) {}
 
   /** Never rejects. */
-  async execute(run: OperationRun, handler: OperationHandler, deadlineMs: number): Promise<void> {
+  async execute(run: OperationRun, handler: OperationHandler, limits: Limits): Promise<void> {
     try {
-      const failure = await this.attempt(run, handler, deadlineMs);
+      const failure = await this.attempt(run, handler, limits);
       if (failure !== undefined && !run.released) await this.undo(run, handler, failure.thrown);
       if (run.stopped === 'stopping') await this.handOver(run);
     } catch (error) {
@@ -52,8 +60,10 @@ export class OperationExecutor {
   }
 
   /** Undefined: concluded, or lost. */
-  private async attempt(run: OperationRun, handler: OperationHandler, deadlineMs: number) {
-    const deadline = setTimeout(() => run.stop('timed_out'), Math.max(0, deadlineMs - run.elapsedMs));
+  private async attempt(run: OperationRun, handler: OperationHandler, { deadlineMs, attemptMs }: Limits) {
+    const deadline = handler.ownDeadline
+      ? setTimeout(() => run.stop('stopping'), attemptMs)
+      : setTimeout(() => run.stop('timed_out'), Math.max(0, Math.min(deadlineMs, attemptMs) - run.elapsedMs));
     try {
       run.signal.throwIfAborted();
       const outcome = await handler.run(this.context(run));
@@ -124,13 +134,32 @@ export class OperationExecutor {
     throw new OperationLostError();
   }
 
-  private context(run: OperationRun) {
-    return run.context((name, progress) => this.phase(run, name, progress));
+  private context(run: OperationRun): OperationContext {
+    const writer = new ProgressWriter((progress) => this.store.progress(run, progress));
+    return run.context({
+      phase: async (name: string, progress: OperationProgress = {}) => {
+        await writer.begin();
+        await this.hold(run, async () => (await this.store.phase(run, name, progress)) || undefined);
+        run.waiting = false;
+      },
+      progress: (progress) => writer.tell(progress),
+      remember: async (patch: OperationMemo) => {
+        run.operation.memo = await this.hold(run, () => this.store.remember(run, patch));
+      },
+      waiting: async ({ code, message }, nextTryAt) => {
+        const error = { code, detail: message };
+        await this.hold(run, async () => (await this.store.waiting(run, error, nextTryAt)) || undefined);
+        run.waiting = true;
+        this.logger.warn(`${describe(run)} waits until ${nextTryAt.toISOString()}: ${message}`);
+      },
+    });
   }
 
-  private async phase(run: OperationRun, name: string, progress: OperationProgress): Promise<void> {
+  /** A write of an attempt that still holds its operation; undefined says that it does not. */
+  private async hold<T>(run: OperationRun, write: () => Promise<T | undefined>): Promise<T> {
     if (run.released) throw stopError(run.stopped ?? 'lost');
-    if (await this.persist(run, () => this.store.phase(run, name, progress))) return;
+    const written = await this.persist(run, write);
+    if (written !== undefined) return written;
     run.stop('lost');
     throw new OperationLostError();
   }

@@ -1,5 +1,6 @@
 import { type EntityManager } from 'typeorm';
-import { type Operation, type OperationKind, type OperationProgress } from './operation.entity.js';
+import { type BrokerError } from '../errors.js';
+import { type Operation, type OperationKind, type OperationMemo, type OperationProgress } from './operation.entity.js';
 
 /** What a handler is given. */
 export interface OperationContext {
@@ -13,6 +14,18 @@ export interface OperationContext {
   readonly signal: AbortSignal;
   /** Records the phase (and progress); rejects when this attempt no longer holds the operation. */
   readonly phase: (name: string, progress?: OperationProgress) => Promise<void>;
+  /** Shows where the work is within its phase, about once a second; never rejects. */
+  readonly progress: (progress: OperationProgress) => void;
+  /**
+   * Lays the keys over `operation.memo`, durably: for what must be found again after a crash, written down before it
+   * is made. Rejects as `phase` does.
+   */
+  readonly remember: (patch: OperationMemo) => Promise<void>;
+  /**
+   * Shows the last error and when the next try is, until the next `phase`. Meanwhile a heavy operation counts as a
+   * light one. Rejects as `phase` does.
+   */
+  readonly waiting: (error: BrokerError, nextTryAt: Date) => Promise<void>;
 }
 
 /** How a run or an undo ends. */
@@ -32,6 +45,11 @@ export interface OperationHandler {
   readonly kind: OperationKind;
   /** Moves much data: at most `operations.parallel` of all such kinds together run on a broker. */
   readonly heavy?: true;
+  /**
+   * It keeps its own deadline instead of `operations.deadline`. An attempt that gets too long for the queue is handed
+   * over in between.
+   */
+  readonly ownDeadline?: true;
   run(context: OperationContext): Promise<Outcome>;
   /**
    * Removes what a failed or cancelled `run` has left; repeatable; its signal is a new one. If it throws, the

@@ -2,7 +2,7 @@ import { BrokerError } from '../errors.js';
 import { type OperationContext } from './operation-handler.js';
 import { type Job } from './operation-queue.js';
 import { type Claimed, type Hold } from './operation-store.js';
-import { type Operation, type OperationProgress } from './operation.entity.js';
+import { type Operation } from './operation.entity.js';
 
 /** Why a run was told to end before it was done. `lost`: another attempt holds the operation now, or may soon. */
 export type Stop = 'cancelled' | 'timed_out' | 'stopping' | 'lost';
@@ -33,6 +33,8 @@ export class OperationRun implements Hold {
   private controller = new AbortController();
   private reason: Stop | undefined;
   private undoing = false;
+  /** It waits for its next try, and takes no place of the heavy ones. */
+  waiting = false;
 
   constructor(
     claimed: Claimed,
@@ -82,9 +84,9 @@ export class OperationRun implements Hold {
     return failure;
   }
 
-  context(phase: (name: string, progress: OperationProgress) => Promise<void>): OperationContext {
+  context(writes: Pick<OperationContext, 'phase' | 'progress' | 'remember' | 'waiting'>): OperationContext {
     const { operation, formerRunner, signal } = this;
-    return { operation, formerRunner, signal, phase: (name, progress = {}) => phase(name, progress) };
+    return { operation, formerRunner, signal, ...writes };
   }
 }
 

@@ -128,6 +128,7 @@ export class OperationRunner {
       const claims = await this.store.claim(
         manager,
         jobs.map(({ id }) => id),
+        this.identity.node,
         this.identity.runner,
       );
       const claimed = new Map(claims.map((claim) => [claim.operation.id, claim]));
@@ -146,11 +147,11 @@ export class OperationRunner {
     const before = this.runs.get(job.id);
     before?.stop('lost');
     const run = new OperationRun(claimed, job, this.identity.runner);
-    const deadline = Math.min(this.config.operations.deadline, (LONGEST_RUN_HOURS - 1) * 3_600_000);
+    const limits = { deadlineMs: this.config.operations.deadline, attemptMs: (LONGEST_RUN_HOURS - 1) * 3_600_000 };
     this.runs.set(run.id, run);
     run.done = (async () => {
       await before?.done;
-      await this.executor.execute(run, handler, deadline);
+      await this.executor.execute(run, handler, limits);
       if (this.runs.get(run.id) === run) this.runs.delete(run.id);
       this.wake(...[...this.more].filter((kind) => this.sameClass(kind, handler.kind)));
     })();
@@ -158,7 +159,8 @@ export class OperationRunner {
 
   private free(kind: OperationKind): number {
     const all = this.isHeavy(kind) ? this.config.operations.parallel : LIGHT_PARALLEL;
-    return all - [...this.runs.values()].filter((run) => this.sameClass(run.operation.kind, kind)).length;
+    const busy = [...this.runs.values()].filter((run) => !run.waiting && this.sameClass(run.operation.kind, kind));
+    return all - busy.length;
   }
 
   private sameClass(one: OperationKind, other: OperationKind): boolean {
@@ -232,7 +234,7 @@ export class OperationRunner {
   }
 
   private async upkeep(): Promise<void> {
-    const stale = (await this.store.stale()).filter(({ id }) => !this.runs.has(id));
+    const stale = (await this.store.stale(this.identity.node)).filter(({ id }) => !this.runs.has(id));
     for (const { kind } of stale) await this.queue.ensure(kind);
     if (stale.length > 0) await this.dataSource.transaction((manager) => this.queue.enqueue(manager, ...stale));
     await this.store.sweep();

@@ -3,7 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Requester } from '../auth/requester.js';
 import { BrokerError, type ErrorCode } from '../errors.js';
-import { Operation, type OperationKind, type OperationProgress, type OperationState } from './operation.entity.js';
+import {
+  Operation,
+  type OperationKind,
+  type OperationMemo,
+  type OperationProgress,
+  type OperationState,
+} from './operation.entity.js';
 
 export interface NewOperation {
   kind: OperationKind;
@@ -46,6 +52,10 @@ const HELD = `id = $1 AND attempt = $2 AND runner = $3 AND state = 'running'`;
 /** Part of a statement whose loss in a crash of the database harms nothing: its commit need not wait for the disk. */
 const UNHURRIED = `set_config('synchronous_commit', 'off', true) IS NOT NULL`;
 
+/** Whether the node $2 may take it: bound to none, to this one, or to be ended by anybody. */
+const OPEN_TO_NODE = `(memo->>'node' IS NULL OR memo->>'node' = $2 OR cancel_requested
+  OR (memo->>'node_until')::timestamptz < now())`;
+
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
 /** The statements on the table `operation`. */
@@ -62,17 +72,20 @@ export class OperationStore {
     return this.entity(rows[0]);
   }
 
-  /** Takes the operations of these ids that have not ended: a new attempt of each, held by this runner. */
-  async claim(manager: EntityManager, ids: string[], runner: string): Promise<Claimed[]> {
+  /**
+   * Takes the operations of these ids that have not ended and that this node may take: a new attempt of each, held by
+   * this runner.
+   */
+  async claim(manager: EntityManager, ids: string[], node: string, runner: string): Promise<Claimed[]> {
     const [rows] = await manager.query<[Row[], number]>(
-      `UPDATE operation SET state = 'running', attempt = operation.attempt + 1, runner = $2, next_try_at = NULL,
+      `UPDATE operation SET state = 'running', attempt = operation.attempt + 1, runner = $3, next_try_at = NULL,
          started_at = coalesce(operation.started_at, now())
        FROM (SELECT id, runner FROM operation
-             WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') FOR UPDATE) AS former
+             WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') AND ${OPEN_TO_NODE} FOR UPDATE) AS former
        WHERE operation.id = former.id
        RETURNING operation.*, former.runner AS former_runner,
          extract(epoch FROM now() - operation.started_at)::float8 * 1000 AS elapsed_ms`,
-      [ids, runner],
+      [ids, node, runner],
     );
     return rows.map((row) => ({
       operation: this.entity(row),
@@ -84,8 +97,35 @@ export class OperationStore {
   /** False: this attempt no longer holds the operation. */
   async phase(hold: Hold, name: string, progress: OperationProgress): Promise<boolean> {
     const [, count] = await this.dataSource.query<[Row[], number]>(
-      `UPDATE operation SET phase = $4, progress = $5 WHERE ${HELD} AND ${UNHURRIED}`,
+      `UPDATE operation SET phase = $4, progress = $5, error = NULL, next_try_at = NULL WHERE ${HELD} AND ${UNHURRIED}`,
       [hold.id, hold.attempt, hold.runner, name, progress],
+    );
+    return count === 1;
+  }
+
+  async progress(hold: Hold, progress: OperationProgress): Promise<void> {
+    await this.dataSource.query(`UPDATE operation SET progress = $4 WHERE ${HELD} AND ${UNHURRIED}`, [
+      hold.id,
+      hold.attempt,
+      hold.runner,
+      progress,
+    ]);
+  }
+
+  /** The whole memo afterwards; undefined: this attempt no longer holds the operation. */
+  async remember(hold: Hold, patch: OperationMemo): Promise<OperationMemo | undefined> {
+    const [rows] = await this.dataSource.query<[{ memo: OperationMemo }[], number]>(
+      `UPDATE operation SET memo = memo || $4::jsonb WHERE ${HELD} RETURNING memo`,
+      [hold.id, hold.attempt, hold.runner, patch],
+    );
+    return rows[0]?.memo;
+  }
+
+  /** False: this attempt no longer holds the operation. */
+  async waiting(hold: Hold, error: NonNullable<Operation['error']>, nextTryAt: Date): Promise<boolean> {
+    const [, count] = await this.dataSource.query<[Row[], number]>(
+      `UPDATE operation SET error = $4, next_try_at = $5 WHERE ${HELD}`,
+      [hold.id, hold.attempt, hold.runner, error, nextTryAt],
     );
     return count === 1;
   }
@@ -153,11 +193,15 @@ export class OperationStore {
     return { operations, next: found.length > ask.limit ? (operations.at(-1)?.id ?? null) : null };
   }
 
-  /** Queued or running for a minute or more: what has to have a job. */
-  stale(): Promise<Operation[]> {
+  /**
+   * Queued or running for a minute or more, and open to this node: what has to have a job. What is bound to this node
+   * may have lost its job earlier: another node threw it away.
+   */
+  stale(node: string): Promise<Operation[]> {
     return this.select(
-      `WHERE state IN ('queued', 'running') AND created_at < now() - interval '1 minute' LIMIT 1000`,
-      [],
+      `WHERE state IN ('queued', 'running') AND ${OPEN_TO_NODE.replaceAll('$2', '$1')}
+         AND (created_at < now() - interval '1 minute' OR memo->>'node' IS NOT NULL) LIMIT 1000`,
+      [node],
     );
   }
 

@@ -3,9 +3,14 @@ import { Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength } from 'class-validator';
 import { type ErrorCode, STATUS_OF } from '../errors.js';
 import { type Requester } from '../auth/requester.js';
-import { type Operation, type OperationKind, type OperationProgress, type OperationState } from './operation.entity.js';
+import {
+  type Operation,
+  OPERATION_KINDS,
+  type OperationKind,
+  type OperationProgress,
+  type OperationState,
+} from './operation.entity.js';
 
-const KINDS: OperationKind[] = ['provision', 'update', 'deprovision'];
 const STATES: OperationState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
 const LIMITS = { message: 'expected a whole number from 1 to 1000' };
 
@@ -46,7 +51,7 @@ class OperationErrorDto {
 /** An operation as the API gives it: snake_case, times in RFC 3339 and UTC. */
 export class OperationDto {
   @ApiProperty({ format: 'uuid' }) id: string;
-  @ApiProperty({ enum: KINDS }) kind: OperationKind;
+  @ApiProperty({ enum: OPERATION_KINDS }) kind: OperationKind;
   @ApiProperty() instance_id: string;
   @ApiProperty({ enum: STATES }) state: OperationState;
   @ApiProperty({ type: String, nullable: true, description: 'The step that runs now, or ran last.' })

@@ -3,7 +3,18 @@ import { type Requester } from '../auth/requester.js';
 import { type ErrorCode } from '../errors.js';
 
 export type OperationState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
-export type OperationKind = 'provision' | 'update' | 'deprovision';
+export const OPERATION_KINDS = [
+  'provision',
+  'update',
+  'deprovision',
+  'backup',
+  'restore',
+  'undo_restore',
+  'upload',
+  'delete_backup',
+  'rescan',
+] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 export interface OperationProgress {
   bytes?: number;
@@ -13,6 +24,17 @@ export interface OperationProgress {
 }
 
 /**
+ * What a handler has written down for the attempts that follow. The keys `node` and `node_until` bind the operation to
+ * one node.
+ */
+export type OperationMemo = Record<string, unknown> & {
+  /** Only this node goes on with it, as what it needs lies there. */
+  node?: string;
+  /** RFC 3339: from then on any node takes it, to end it. So does any node once a cancel was accepted. */
+  node_until?: string;
+};
+
+/**
  * One piece of durable work on an instance. This table is the truth; pg-boss only executes. At most one operation
  * of an instance is queued or running: the partial unique index `operation_active_instance` decides.
  */
@@ -20,6 +42,7 @@ export interface OperationProgress {
 export class Operation {
   @PrimaryColumn('uuid') id: string;
   @Column('text') kind: OperationKind;
+  /** Empty where the work is on no instance. */
   @Column('text') instanceId: string;
   @Column('text') state: OperationState;
   /** The step that runs now, by the kind's own names; null before the first. */
@@ -27,6 +50,8 @@ export class Operation {
   @Column('jsonb') progress: OperationProgress;
   /** What the handler needs besides the instance; never a secret. */
   @Column('jsonb') input: Record<string, unknown>;
+  /** Working data of the handler; never a secret, never shown. */
+  @Column('jsonb') memo: OperationMemo;
   @Column('jsonb', { nullable: true }) result: Record<string, unknown> | null;
   @Column('jsonb', { nullable: true }) error: { code: ErrorCode; detail: string } | null;
   /** Number of starts so far; every write of a running handler is fenced by it. */

@@ -92,6 +92,7 @@ export class OperationsService {
       throw new BrokerError('operation_ended', `the operation has ended already: ${state}`);
     }
     this.runner.cancelled(operation);
+    if (operation.memo.node !== undefined) await this.openToAll(operation);
     return operation;
   }
 
@@ -116,6 +117,13 @@ export class OperationsService {
    */
   list(ask: { instanceId?: string; limit: number; after?: string }): Promise<OperationList> {
     return this.store.list(ask);
+  }
+
+  /** Its node may be away, and its job thrown away by another one. */
+  private async openToAll(operation: Operation): Promise<void> {
+    await this.queue.ensure(operation.kind);
+    await this.dataSource.transaction((manager) => this.queue.enqueue(manager, operation));
+    this.runner.wake(operation.kind);
   }
 
   private async tryBegin(ask: NewOperation, together?: (manager: EntityManager) => Promise<void>): Promise<Operation> {

@@ -1,4 +1,5 @@
 import { Tables1764000000000 } from './1764000000000-tables.js';
+import { Backups1764100000000 } from './1764100000000-backups.js';
 
 /** In the order in which they run; a released one is never changed. */
-export const MIGRATIONS = [Tables1764000000000];
+export const MIGRATIONS = [Tables1764000000000, Backups1764100000000];
