@@ -3,6 +3,7 @@ import { type BrokerIdentity } from '../config/identity.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { SnakeCaseNames } from './naming.js';
+import { stateAddress } from './state-tls.js';
 import { translated } from './state-errors.js';
 import { WatchedClient } from './watched-client.js';
 
@@ -29,7 +30,7 @@ export class StateDataSource extends DataSource {
 export function dataSourceOptions(config: BrokerConfig['state'], identity: BrokerIdentity): DataSourceOptions {
   return {
     type: 'postgres',
-    ...address(config),
+    ...stateAddress(config),
     applicationName: `broker/${identity.runner}`,
     namingStrategy: new SnakeCaseNames(),
     migrations: MIGRATIONS,
@@ -54,24 +55,4 @@ export function dataSourceOptions(config: BrokerConfig['state'], identity: Broke
 /** As the data source, but for one session whose statements may take as long as they need: the migrations. */
 export function migrationOptions(options: DataSourceOptions): DataSourceOptions {
   return { ...options, entities: [], poolSize: 1, extra: { keepAlive: true } } as DataSourceOptions;
-}
-
-/** Where the database is, and TLS: `ca` verifies certificate and name; else `sslmode` of the URL as in libpq. */
-function address({ url, ca }: BrokerConfig['state']) {
-  const parsed = new URL(url.reveal());
-  const mode = parsed.searchParams.get('sslmode') ?? 'disable';
-  parsed.searchParams.delete('sslmode');
-  return { url: parsed.href, ssl: ca === undefined ? ssl(mode) : { ca, rejectUnauthorized: true } };
-}
-
-function ssl(mode: string): false | { rejectUnauthorized: boolean } {
-  switch (mode) {
-    case 'require':
-      return { rejectUnauthorized: false };
-    case 'verify-ca':
-    case 'verify-full':
-      return { rejectUnauthorized: true };
-    default:
-      return false;
-  }
 }

@@ -1,8 +1,11 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DataSource, MigrationExecutor } from 'typeorm';
+import { BROKER_CONFIG } from '../config/config.module.js';
+import { type BrokerConfig } from '../config/schema.js';
 import { migrationOptions } from './state-data-source.js';
-import { translated } from './state-errors.js';
+import { prefersTls, refusesTls } from './state-tls.js';
+import { stateUnreachable, translated } from './state-errors.js';
 
 /** Any fixed number: brokers that start at once take turns at it. */
 const MIGRATION_LOCK = 7_203_115_902;
@@ -18,21 +21,26 @@ const BACK_OFF_MS = [200, 500, 1_000, 2_000, 5_000];
 export class StateDatabase {
   private readonly logger = new Logger(StateDatabase.name);
 
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    @Inject(BROKER_CONFIG) private readonly config: BrokerConfig,
+  ) {}
 
   /** Connects and migrates. Tries until the database answers; rejects only when the signal aborts or a migration fails. */
   async connect(signal: AbortSignal): Promise<void> {
-    for (let attempt = 0; !this.dataSource.isInitialized; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       try {
-        await this.dataSource.initialize();
+        if (!this.dataSource.isInitialized) await this.dataSource.initialize();
+        return await this.migrate();
       } catch (error) {
+        if (this.dataSource.isInitialized && !stateUnreachable(error)) throw error;
+        if (this.fallsBackToPlain(error)) continue;
         const wait = BACK_OFF_MS[Math.min(attempt, BACK_OFF_MS.length - 1)] ?? 0;
         this.logger.warn(`the state database cannot be reached, next try in ${wait} ms: ${message(error)}`);
         await pause(wait, undefined, { signal });
       }
     }
-    await this.migrate();
   }
 
   /** Resolves when the database answers; rejects with `server_unreachable` within 10 s. */
@@ -44,13 +52,21 @@ export class StateDatabase {
     if (this.dataSource.isInitialized) await this.dataSource.destroy();
   }
 
+  /** Once, as `prefer` has it: the next try goes without TLS. */
+  private fallsBackToPlain(error: unknown): boolean {
+    const { ssl } = this.dataSource.options as { ssl?: unknown };
+    if (ssl === false || !prefersTls(this.config.state) || !refusesTls(error)) return false;
+    this.dataSource.setOptions({ ssl: false });
+    return true;
+  }
+
   private async migrate(): Promise<void> {
     const pending = await new MigrationExecutor(this.dataSource).getPendingMigrations();
     if (pending.length === 0) return;
     const session = new DataSource(migrationOptions(this.dataSource.options));
-    await session.initialize();
-    const runner = session.createQueryRunner();
     try {
+      await session.initialize();
+      const runner = session.createQueryRunner();
       // Held by the session: it goes with it, whatever happens.
       await runner.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
       const done = await new MigrationExecutor(session, runner).executePendingMigrations();
@@ -58,8 +74,7 @@ export class StateDatabase {
     } catch (error) {
       throw translated(error);
     } finally {
-      await runner.release();
-      await session.destroy();
+      if (session.isInitialized) await session.destroy();
     }
   }
 }

@@ -1,8 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { DataSource, type DataSourceOptions } from 'typeorm';
-import { BROKER_CONFIG } from '../config/config.module.js';
-import { BROKER_IDENTITY } from '../config/config.module.js';
+import { type DataSourceOptions } from 'typeorm';
+import { BROKER_CONFIG, BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { dataSourceOptions, StateDataSource } from './state-data-source.js';
@@ -22,9 +21,7 @@ import { StateDatabase } from './state-database.js';
       dataSourceFactory: (options) => Promise.resolve(new StateDataSource(options as DataSourceOptions)),
     }),
   ],
-  providers: [
-    { provide: StateDatabase, inject: [DataSource], useFactory: (source: DataSource) => new StateDatabase(source) },
-  ],
+  providers: [StateDatabase],
   exports: [StateDatabase],
 })
 export class StateModule {}

@@ -15,6 +15,8 @@ import { StateModule } from '../../src/state/state.module.js';
 
 export interface NodeOptions {
   stateUrl: string;
+  /** PEM text or a file's path. */
+  stateCa?: string;
   /** A node of its own by default. */
   node?: string;
   operations?: Record<string, unknown>;
@@ -38,6 +40,7 @@ export async function buildNode(options: NodeOptions): Promise<OperationsNode> {
     admin: { credentials: [{ password }] },
     state: {
       url: options.stateUrl,
+      ...(options.stateCa !== undefined && { ca: options.stateCa }),
       encryption_keys: [{ id: 'test', secret: randomBytes(32).toString('base64') }],
     },
     servers: [{ name: 'none', url: 'postgres://nobody@localhost/nothing' }],
