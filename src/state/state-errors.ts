@@ -24,6 +24,9 @@ const NETWORK = new Set([
  */
 const NOT_SERVING = /^(08...|53300|57P0.|57014|25P03|25006|28...|3D000)$/;
 
+/** OpenSSL's and Node's words for a certificate or a handshake that cannot be accepted. */
+const TLS_FAULT = /^(ERR_SSL|ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH)/;
+
 /** What pg says, without any code, of a connection that broke or was not to be had in time. */
 const LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Cannot use a pool after|The server does not support SSL)/;
@@ -61,6 +64,6 @@ function isUnreachable(error: unknown): boolean {
   const { code, message, errors } = error as { code?: unknown; message?: unknown; errors?: unknown };
   // Each address of the host refused on its own.
   if (Array.isArray(errors)) return errors.some(isUnreachable);
-  if (typeof code === 'string') return NETWORK.has(code) || NOT_SERVING.test(code);
+  if (typeof code === 'string') return NETWORK.has(code) || NOT_SERVING.test(code) || TLS_FAULT.test(code);
   return typeof message === 'string' && LOST.test(message);
 }
