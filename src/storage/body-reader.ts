@@ -1,4 +1,5 @@
 import { type Readable } from 'node:stream';
+import { asError } from './as-error.js';
 
 /**
  * Takes a body in pieces of any size. Keeps apart whose fault a failure is: `fill` rejects only with the body's own
@@ -54,8 +55,4 @@ export class BodyReader {
       throw error;
     }
   }
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
 }

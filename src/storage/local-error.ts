@@ -1,4 +1,5 @@
 import { BrokerError } from '../errors.js';
+import { asError } from './as-error.js';
 import { storageError, type StorageErrorCode } from './storage-error.js';
 
 const CODES: Readonly<Record<string, StorageErrorCode>> = {
@@ -18,6 +19,6 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
 /** What an error of the file system says about the storage. */
 export function localError(storage: string, error: unknown): BrokerError {
   if (error instanceof BrokerError) return error;
-  const { code = '', message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+  const { code = '', message } = asError(error);
   return storageError(CODES[code] ?? 'storage_failed', storage, message, error);
 }

@@ -2,6 +2,7 @@ import { constants, createReadStream, type BigIntStats } from 'node:fs';
 import { lstat, mkdir, open, readdir, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Readable } from 'node:stream';
+import { asError } from './as-error.js';
 import { BodyReader } from './body-reader.js';
 import { localError } from './local-error.js';
 import { createPartial, isErrno, PARTIAL, place, readPieces, syncFolder, writeAll, writeBody } from './local-files.js';
@@ -211,11 +212,10 @@ export class LocalStorage implements StorageProvider {
   /** What is not found is the object, or else the whole folder. */
   private async explain(error: unknown, key?: string): Promise<Error> {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return localError(this.name, error);
-    const root = await stat(this.root).catch((fault: unknown) => fault);
-    if (root instanceof Error) {
-      if (!isErrno(root, 'ENOENT', 'ENOTDIR')) return localError(this.name, root);
-      return storageError('storage_missing', this.name, root.message, error);
-    }
+    const fault = await stat(this.root).then((root) => (root.isDirectory() ? undefined : error), asError);
+    if (isErrno(fault, 'ENOENT', 'ENOTDIR'))
+      return storageError('storage_missing', this.name, asError(fault).message, error);
+    if (fault !== undefined) return localError(this.name, fault);
     return key === undefined ? localError(this.name, error) : new ObjectNotFoundError(this.name, key);
   }
 }

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { BrokerError } from '../errors.js';
 
 const SEGMENT = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
-const PREFIX = /^[A-Za-z0-9._/-]*$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const FOLDER = /^(?:[a-z0-9-]|_[0-9a-f]{2})+$|^_h[0-9a-f]{64}$/;
 const LONGEST_FOLDER = 160;
@@ -63,8 +62,10 @@ export function assertKey(key: string): void {
 
 /** @throws BrokerError `invalid_request` unless some key may start with it */
 export function assertKeyPrefix(prefix: string): void {
-  const closed = prefix.split('/').slice(0, -1);
-  if (!PREFIX.test(prefix) || prefix.length > 500 || !closed.every((segment) => SEGMENT.test(segment)))
+  const segments = prefix.split('/');
+  const last = segments.pop();
+  const complete = last === '' ? segments : [...segments, last ?? ''];
+  if (prefix.length > 500 || !complete.every((segment) => SEGMENT.test(segment)))
     throw new BrokerError('invalid_request', 'expected the beginning of a key');
 }
 

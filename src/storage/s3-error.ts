@@ -1,4 +1,5 @@
 import { type BrokerError } from '../errors.js';
+import { asError } from './as-error.js';
 import { storageError, type StorageErrorCode } from './storage-error.js';
 
 /** What the SDK's errors, those of Node's network and those of TLS have in common. */
@@ -74,7 +75,7 @@ export class S3Fault extends Error {
 }
 
 function faultOf(error: unknown): Fault {
-  return error instanceof Error ? error : new Error(String(error));
+  return asError(error);
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -38,7 +38,7 @@ export class S3Get {
     const { attempts } = this.connection.timing;
     let position = first.start;
     let failures = 0;
-    for (let answer = first; position <= first.end; ) {
+    for (let answer = first; position <= first.end;) {
       const end = () => answer.chunks.destroy();
       signal.addEventListener('abort', end, { once: true });
       let fault: unknown = new Error(`the connection ended at byte ${position}, before the end of the object`);

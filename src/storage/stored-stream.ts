@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { asError } from './as-error.js';
 
 /**
  * A readable of what the source yields. An aborted signal destroys it with the signal's reason, also while the source
@@ -35,8 +36,4 @@ class StoredStream extends Readable {
     this.source.return?.().catch(() => {});
     done(error);
   }
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
 }
