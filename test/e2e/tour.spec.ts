@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PROJECT } from '../../embedded/project.mjs';
+import { pasteAll } from '../support/paste.js';
+import { npmStart, temporaryFolder } from '../support/starter.js';
+
+/** The shell blocks below a heading of the README, in their order. */
+function shellBlocks(heading: string): string[] {
+  const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
+  const section = readme.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
+  return [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block]) => block ?? '');
+}
+
+describe('the first tour of the README', () => {
+  it('runs as it is pasted, block after block', async () => {
+    const blocks = shellBlocks('First tour');
+    expect(blocks.length).toBeGreaterThanOrEqual(6);
+    const dataDir = join(await temporaryFolder(), 'data');
+    const starter = await npmStart({ dataDir });
+    await starter.ready();
+    const script = blocks.map((block, index) => `echo; echo "block ${index}"\n${block}`).join('\n');
+    const said = await pasteAll(['bash', '-euo', 'pipefail', '-c', script], {
+      cwd: PROJECT,
+      env: { BROKER_DATA_DIR: dataDir, BROKER_PORT: String(starter.port), NODE_OPTIONS: '' },
+    });
+    expect(said.match(/^block \d+$/gm)).toHaveLength(blocks.length);
+    expect(said).toContain('"name":"postgresql"');
+    expect(said).toMatch(/\n me\n/);
+    expect(said).toContain('0.6666667');
+    expect(said).toContain('"kind":"deprovision"');
+    expect(said).not.toContain('"state":"failed"');
+    expect(await starter.stop('SIGTERM')).toBe(0);
+  });
+});
