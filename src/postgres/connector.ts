@@ -37,11 +37,12 @@ export class Connector {
   /** With TLS as libpq reads sslmode: `prefer` goes on without it where the server has none. */
   async open(database: string, signal?: AbortSignal): Promise<Session> {
     const { host, sslmode } = this.target;
-    const plain = host.startsWith('/') || sslmode === 'disable';
+    // As of now: another connection may find out meanwhile.
+    const plain = host.startsWith('/') || sslmode === 'disable' || this.#plain;
     try {
-      return await this.#connect(database, plain || this.#plain ? false : this.#tls(), signal);
+      return await this.#connect(database, plain ? false : this.#tls(), signal);
     } catch (error) {
-      const fallBack = !plain && !this.#plain && sslmode === 'prefer' && refusesTls(error);
+      const fallBack = !plain && sslmode === 'prefer' && refusesTls(error);
       this.#plain = false;
       if (!fallBack) throw error;
     }

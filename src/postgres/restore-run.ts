@@ -15,9 +15,11 @@ export interface RestoreRun {
 }
 
 const NAMED_ERRORS = 100;
+const COMMAND_CHARS = 200;
+const LINE_CHARS = 1000;
 
 /**
- * Runs pg_restore. Gives the errors that it met, each with the entry that it concerns; an own backup's first one
+ * Runs pg_restore. Gives the errors that it met, each with its statement; an own backup's first one
  * rejects with restore_failed, and so does whatever ends pg_restore before the archive's end.
  */
 export async function runRestore(
@@ -46,7 +48,7 @@ export async function runRestore(
     const end = await tool.ended;
     signal.throwIfAborted();
     const { found, complete } = errors.end();
-    if (!end.ok && (run.own || !complete)) throw restoreFault(end, found);
+    if (!end.ok && (run.own || !complete || end.signal !== null)) throw restoreFault(end, found);
     return found;
   } finally {
     await rm(listFile, { force: true });
@@ -67,17 +69,16 @@ function restoreFault(end: ToolEnd, errors: string[]): BrokerError {
     : new BrokerError('restore_failed', reason, { details: { errors } });
 }
 
-/** Puts pg_restore's messages together: `from TOC entry N; ...`, then `error: could not execute query: ERROR: ...`. */
+/** Puts pg_restore's messages together: `error: could not execute query: ERROR: ...`, later `Command was: ...`. */
 class ErrorReader {
   readonly #found: string[] = [];
   #rest = '';
-  #entry = '';
   #complete = false;
   #total = 0;
 
   add(text: string): void {
     const lines = (this.#rest + text).split('\n');
-    this.#rest = (lines.pop() ?? '').slice(0, 10_000);
+    this.#rest = (lines.pop() ?? '').slice(0, LINE_CHARS);
     for (const line of lines) this.#read(line);
   }
 
@@ -89,13 +90,13 @@ class ErrorReader {
   }
 
   #read(line: string): void {
-    const [, entry] = /^pg_restore: from TOC entry \d+; \d+ \d+ (.*)$/.exec(line) ?? [];
-    if (entry !== undefined) this.#entry = entry;
     if (/^pg_restore: warning: errors ignored on restore: \d+/.test(line)) this.#complete = true;
+    const [, command] = /^Command was: (.*)$/.exec(line) ?? [];
+    if (command !== undefined && this.#total === this.#found.length && this.#total > 0)
+      this.#found.push(`${command.slice(0, COMMAND_CHARS)}: ${this.#found.pop()}`);
     const [, message] = /^pg_restore: error: (?:could not execute query: )?(?:ERROR: +)?(.*)$/.exec(line) ?? [];
     if (message === undefined) return;
     this.#total += 1;
-    const named = this.#entry === '' ? message : `${this.#entry}: ${message}`;
-    if (this.#found.length < NAMED_ERRORS) this.#found.push(named.slice(0, 1000));
+    if (this.#found.length < NAMED_ERRORS) this.#found.push(message.slice(0, LINE_CHARS));
   }
 }

@@ -177,10 +177,9 @@ describe('archives made elsewhere', () => {
       CREATE OPERATOR FAMILY of USING btree; SET ROLE stranger; SELECT lo_from_bytea(0, 'large'); RESET ROLE`);
     const restored = await contained(file);
     expect(restored).toMatchObject({ rows: 1, leftOut: [] });
-    const left = restored.inspected.leftOut.map((text) => text.replace(/ \(.*/, '')).sort();
-    expect(left).toEqual(
+    const left = restored.inspected.leftOut.map((text) => text.replace(/ ?\(.*/, ''));
+    expect(left.filter((text) => !/^\d+ grants of rights/.test(text)).sort()).toEqual(
       [
-        expect.stringMatching(/^\d+ grants of rights/),
         'ACCESS METHOD am',
         'EVENT TRIGGER et',
         'EXTENSION pageinspect',
@@ -193,12 +192,9 @@ describe('archives made elsewhere', () => {
         'PUBLICATION TABLE public.pub t',
         'SERVER s',
         'USER MAPPING USER MAPPING stranger SERVER s',
-      ].map((each) =>
-        typeof each === 'string' && each.startsWith('FUNCTION')
-          ? (expect.stringMatching(/^FUNCTION public\.native/) as string)
-          : each,
-      ),
+      ].sort(),
     );
+    expect(restored.inspected.leftOut).toContainEqual(expect.stringMatching(/^\d+ grants of rights/));
     const url = instance.bindings[1]?.url ?? '';
     expect(await sql(url, `SELECT count(*)::int AS n FROM t WHERE b = 'b'`)).toEqual([{ n: 1 }]);
     await sql(cluster.superuserUrl(), 'DROP ROLE stranger, "Odd Role"');
@@ -210,11 +206,11 @@ describe('archives made elsewhere', () => {
     const refused = await contained(file);
     expect(refused).toMatchObject({
       code: 'restore_failed',
-      details: { errors: [expect.stringMatching(/VIEW public v.*get_raw_page/)] },
+      details: { errors: [expect.stringMatching(/CREATE VIEW public.v.*get_raw_page/)] },
     });
     expect(await contained(file, { acceptErrors: true })).toMatchObject({
       rows: 1,
-      leftOut: [expect.stringMatching(/v/)],
+      leftOut: [expect.stringMatching(/CREATE VIEW public.v/)],
     });
   });
 
