@@ -41,9 +41,9 @@ describe('archive', () => {
     const chunks = Array.from({ length: Math.ceil(bytes.length / pieces) }, (_, index) =>
       bytes.subarray(index * pieces, (index + 1) * pieces),
     );
-    const { sink, uncompressedBytes } = recovery.archives.arriving({ maxBytes }, never);
-    await pipeline(Readable.from(chunks), sink);
-    return uncompressedBytes();
+    const arriving = recovery.archives.arriving({ maxBytes }, never);
+    await pipeline(Readable.from(chunks), arriving.sink);
+    return arriving.uncompressedBytes();
   };
   const both = async (bytes: Buffer): Promise<[BrokerError, BrokerError]> => {
     const file = fileIn(recovery);

@@ -156,7 +156,9 @@ export async function restore(
 export async function checksum(cluster: Cluster, database: string): Promise<Record<string, string>> {
   const client = await session(cluster.superuserUrl(database));
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL temp_file_limit = -1; SET LOCAL statement_timeout = 0');
+    await client.query(
+      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL temp_file_limit = -1; SET LOCAL statement_timeout = 0',
+    );
     const { rows } = await client.query<{ name: string; kind: string }>(
       `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind AS kind
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

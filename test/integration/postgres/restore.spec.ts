@@ -257,7 +257,8 @@ describe('restore', () => {
           step(),
         );
         await expect(filling).rejects.toMatchObject({ code: 'archive_rejected' });
-        for (const _ of [1, 2]) await recovery.restores.discardShadow(names(), shadow, never);
+        await recovery.restores.discardShadow(names(), shadow, never);
+        await recovery.restores.discardShadow(names(), shadow, never);
         expect(fileIn(recovery)).toBeDefined();
       }));
   });
