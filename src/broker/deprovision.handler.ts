@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager } from 'typeorm';
 import { BindingStore } from '../instances/binding-store.js';
+import { InstanceRemoval } from '../instances/instance-removal.js';
 import { InstanceStore } from '../instances/instance-store.js';
 import { type OperationContext, type OperationHandler, type Outcome } from '../operations/operation-handler.js';
 import { type Operation } from '../operations/operation.entity.js';
@@ -16,6 +17,7 @@ export class DeprovisionHandler implements OperationHandler {
 
   constructor(
     private readonly instances: InstanceStore,
+    private readonly removal: InstanceRemoval,
     private readonly bindings: BindingStore,
     private readonly holds: BindingHolds,
     private readonly servers: PostgresServers,
@@ -28,6 +30,7 @@ export class DeprovisionHandler implements OperationHandler {
     if (context.formerRunner !== null) await this.servers.endSessionsOf(instance.server, context.formerRunner);
     await this.bindings.haltAll(instance.id);
     await this.holds.quiet(instance.id, context.signal);
+    await this.removal.prepare(instance, context.signal);
     const roles = (await this.bindings.of(instance.id)).map(({ role }) => role);
     await this.databases.drop(namesOf(instance), roles, context);
     return { conclude: (manager) => this.instances.remove(instance.id, manager) };

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { InstanceStore } from '../instances/instance-store.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
-import { type Operation } from '../operations/operation.entity.js';
+import { type Operation, type OperationKind } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { type Ask } from './ask.js';
 import { ServiceCatalog } from './catalog.js';
@@ -16,6 +16,8 @@ export type Deprovisioned = { outcome: 'deleted' } | { outcome: 'accepted'; oper
 /** Looks at an id again when another call changed it meanwhile. */
 const LOOKS = 5;
 
+const OF_BROKER: OperationKind[] = ['provision', 'update', 'deprovision'];
+
 @Injectable()
 export class DeprovisionService {
   constructor(
@@ -25,7 +27,7 @@ export class DeprovisionService {
     private readonly wait: OperationWait,
   ) {}
 
-  /** Halts a provision or update that runs, then deletes what is there: the platform may clean up at any moment. */
+  /** Halts whatever runs on it, then deletes what is there: the platform may clean up at any moment. */
   async deprovision(id: string, query: DeleteQuery, ask: Ask): Promise<Deprovisioned> {
     let halted = false;
     for (let look = 0; look < LOOKS; look++) {
@@ -35,6 +37,7 @@ export class DeprovisionService {
       if (!isAtWork(instance)) {
         const begun = await this.#begin(instance, ask);
         if (begun !== null) return this.#answer(id, this.wait.own(begun, ask));
+        await this.#haltOther(id);
         continue;
       }
       const operation = await this.operations.active(id);
@@ -45,6 +48,12 @@ export class DeprovisionService {
       await this.#halt(operation);
     }
     throw concurrency();
+  }
+
+  /** Work that leaves the instance's state as it is: of its backups. */
+  async #haltOther(id: string): Promise<void> {
+    const operation = await this.operations.active(id);
+    if (operation !== null && !OF_BROKER.includes(operation.kind)) await this.#halt(operation);
   }
 
   async #halt(operation: Operation): Promise<void> {

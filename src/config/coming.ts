@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { certificates, httpUrl, secret, text } from './fields.js';
-import { durationSchema } from './units.js';
 
 /** Sections of parts that this version does not have yet: checked, so that one file serves, and otherwise unused. */
 export const comingSections = {
@@ -19,27 +18,13 @@ export const comingSections = {
     })
     .optional()
     .describe('Lets Cloud Foundry users call with their own tokens. Not in use yet.'),
-  restore_points: z
-    .strictObject({
-      keep: durationSchema.optional().describe('How long a replaced database is kept; default: `24h`.'),
-    })
-    .optional()
-    .describe('The databases that restores have replaced. Not in use yet.'),
 };
 
 interface WithComingKeys {
   cloud_controller?: unknown;
-  restore_points?: unknown;
-  operations: { restore_jobs?: unknown };
 }
 
 /** Those keys that are set although this version does not use them yet. */
 export function unusedKeys(config: WithComingKeys): string[] {
-  const { operations } = config;
-  const values: Record<string, unknown> = {
-    cloud_controller: config.cloud_controller,
-    restore_points: config.restore_points,
-    'operations.restore_jobs': operations.restore_jobs,
-  };
-  return Object.keys(values).filter((key) => values[key] !== undefined);
+  return config.cloud_controller === undefined ? [] : ['cloud_controller'];
 }

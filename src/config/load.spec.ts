@@ -257,10 +257,9 @@ describe('papers', () => {
   it('names the keys that are set although nothing uses them yet', () => {
     const tree = {
       ...minimal(),
-      restore_points: { keep: '1h' },
-      operations: { restore_jobs: 4 },
+      cloud_controller: { url: 'https://api.example.com' },
       storages: [{ name: 'local', type: 'local' }],
     };
-    expect(unusedKeys(load(tree))).toEqual(['restore_points', 'operations.restore_jobs']);
+    expect(unusedKeys(load(tree))).toEqual(['cloud_controller']);
   });
 });

@@ -159,10 +159,10 @@ const operations = z
       .describe('How many long operations run at once.'),
     restore_jobs: z
       .int({ error: 'expected a whole number from 1 to 64' })
-      .min(1)
-      .max(64)
-      .optional()
-      .describe('How many tables a restore fills at once; default: 2. Not in use yet.'),
+      .min(1, 'expected a whole number from 1 to 64')
+      .max(64, 'expected a whole number from 1 to 64')
+      .default(2)
+      .describe('How many tables a restore fills at once.'),
     deadline: durationSchema.prefault('12h').describe('An operation that takes longer fails.'),
     grace: durationSchema
       .prefault('30s')
@@ -192,6 +192,15 @@ const backups = z
   })
   .prefault({})
   .describe('What happens to backups.');
+
+const restorePoints = z
+  .strictObject({
+    keep: durationSchema
+      .prefault('24h')
+      .describe('How long a replaced database is kept, so that the restore can be undone; less where room is needed.'),
+  })
+  .prefault({})
+  .describe('The databases that restores have replaced.');
 
 const log = z
   .strictObject({
@@ -240,6 +249,7 @@ export const configSchema = z.strictObject({
   storages: storagesSchema,
   spool,
   backups,
+  restore_points: restorePoints,
   log,
   ...comingSections,
 });

@@ -61,9 +61,10 @@ export class OperationExecutor {
 
   /** Undefined: concluded, or lost. */
   private async attempt(run: OperationRun, handler: OperationHandler, { deadlineMs, attemptMs }: Limits) {
-    const deadline = handler.ownDeadline
-      ? setTimeout(() => run.stop('stopping'), attemptMs)
-      : setTimeout(() => run.stop('timed_out'), Math.max(0, Math.min(deadlineMs, attemptMs) - run.elapsedMs));
+    const deadline =
+      handler.ownDeadline || run.operation.memo.decided
+        ? setTimeout(() => run.stop('stopping'), attemptMs)
+        : setTimeout(() => run.stop('timed_out'), Math.max(0, Math.min(deadlineMs, attemptMs) - run.elapsedMs));
     try {
       run.signal.throwIfAborted();
       const outcome = await handler.run(this.context(run));
@@ -146,6 +147,9 @@ export class OperationExecutor {
       remember: async (patch: OperationMemo) => {
         run.operation.memo = await this.hold(run, () => this.store.remember(run, patch));
       },
+      decide: async (patch: OperationMemo) => {
+        run.operation.memo = await this.hold(run, () => this.decide(run, patch));
+      },
       waiting: async ({ code, message }, nextTryAt) => {
         const error = { code, detail: message };
         await this.hold(run, async () => (await this.store.waiting(run, error, nextTryAt)) || undefined);
@@ -162,6 +166,15 @@ export class OperationExecutor {
     if (written !== undefined) return written;
     run.stop('lost');
     throw new OperationLostError();
+  }
+
+  private async decide(run: OperationRun, patch: OperationMemo): Promise<OperationMemo | undefined> {
+    const memo = await this.store.decide(run, patch);
+    if (memo !== undefined) return memo;
+    const now = await this.store.find(run.id);
+    if (now.attempt !== run.attempt || now.state !== 'running' || !now.cancelRequested) return undefined;
+    run.stop('cancelled');
+    throw stopError('cancelled');
   }
 
   /** A state database that is away for a while fails no operation: the write waits for it. */

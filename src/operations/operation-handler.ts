@@ -22,6 +22,11 @@ export interface OperationContext {
    */
   readonly remember: (patch: OperationMemo) => Promise<void>;
   /**
+   * As `remember`, at the point of no return: from then on no cancel is accepted and no deadline counts. Rejects with
+   * `cancelled` where a cancel was faster.
+   */
+  readonly decide: (patch: OperationMemo) => Promise<void>;
+  /**
    * Shows the last error and when the next try is, until the next `phase`. Meanwhile a heavy operation counts as a
    * light one. Rejects as `phase` does.
    */

@@ -84,7 +84,7 @@ export class OperationRun implements Hold {
     return failure;
   }
 
-  context(writes: Pick<OperationContext, 'phase' | 'progress' | 'remember' | 'waiting'>): OperationContext {
+  context(writes: Pick<OperationContext, 'phase' | 'progress' | 'remember' | 'decide' | 'waiting'>): OperationContext {
     const { operation, formerRunner, signal } = this;
     return { operation, formerRunner, signal, ...writes };
   }

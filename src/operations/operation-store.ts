@@ -16,6 +16,8 @@ export interface NewOperation {
   instanceId: string;
   /** What the handler needs besides the instance; never a secret. */
   input?: Record<string, unknown>;
+  /** What it begins with; `node` binds it from the start. */
+  memo?: OperationMemo;
   requestedBy: Requester;
   requestId: string;
 }
@@ -65,9 +67,9 @@ export class OperationStore {
 
   async insert(manager: EntityManager, ask: NewOperation): Promise<Operation> {
     const rows = await manager.query<Row[]>(
-      `INSERT INTO operation (id, kind, instance_id, state, input, requested_by, request_id)
-       VALUES ($1, $2, $3, 'queued', $4, $5, $6) RETURNING *`,
-      [randomUUID(), ask.kind, ask.instanceId, ask.input ?? {}, ask.requestedBy, ask.requestId],
+      `INSERT INTO operation (id, kind, instance_id, state, input, memo, requested_by, request_id)
+       VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7) RETURNING *`,
+      [randomUUID(), ask.kind, ask.instanceId, ask.input ?? {}, ask.memo ?? {}, ask.requestedBy, ask.requestId],
     );
     return this.entity(rows[0]);
   }
@@ -121,6 +123,15 @@ export class OperationStore {
     return rows[0]?.memo;
   }
 
+  /** As `remember`, and no cancel is accepted from then on. Undefined also where one was accepted before. */
+  async decide(hold: Hold, patch: OperationMemo): Promise<OperationMemo | undefined> {
+    const [rows] = await this.dataSource.query<[{ memo: OperationMemo }[], number]>(
+      `UPDATE operation SET memo = memo || $4::jsonb WHERE ${HELD} AND NOT cancel_requested RETURNING memo`,
+      [hold.id, hold.attempt, hold.runner, { ...patch, decided: true }],
+    );
+    return rows[0]?.memo;
+  }
+
   /** False: this attempt no longer holds the operation. */
   async waiting(hold: Hold, error: NonNullable<Operation['error']>, nextTryAt: Date): Promise<boolean> {
     const [, count] = await this.dataSource.query<[Row[], number]>(
@@ -148,11 +159,12 @@ export class OperationStore {
     return count === 1;
   }
 
-  /** Undefined: unknown, or ended. */
+  /** Undefined: unknown, decided, or ended. */
   async requestCancel(id: string): Promise<Operation | undefined> {
     if (!UUID.test(id)) return undefined;
     const [rows] = await this.dataSource.query<[Row[], number]>(
-      `UPDATE operation SET cancel_requested = true WHERE id = $1 AND state IN ('queued', 'running') RETURNING *`,
+      `UPDATE operation SET cancel_requested = true
+       WHERE id = $1 AND state IN ('queued', 'running') AND memo->'decided' IS NULL RETURNING *`,
       [id],
     );
     return rows[0] === undefined ? undefined : this.entity(rows[0]);

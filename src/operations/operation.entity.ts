@@ -27,12 +27,15 @@ export interface OperationProgress {
  * What a handler has written down for the attempts that follow. The keys `node` and `node_until` bind the operation to
  * one node.
  */
-export type OperationMemo = Record<string, unknown> & {
-  /** Only this node goes on with it, as what it needs lies there. */
-  node?: string;
+export interface OperationMemo {
+  /** Only this node goes on with it, as what it needs lies there; null: any. */
+  node?: string | null;
   /** RFC 3339: from then on any node takes it, to end it. So does any node once a cancel was accepted. */
-  node_until?: string;
-};
+  node_until?: string | null;
+  /** It can no longer be cancelled, nor be too late: what was begun is brought to its end. */
+  decided?: true;
+  [key: string]: unknown;
+}
 
 /**
  * One piece of durable work on an instance. This table is the truth; pg-boss only executes. At most one operation

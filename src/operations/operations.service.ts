@@ -89,10 +89,14 @@ export class OperationsService {
     const operation = await this.store.requestCancel(id);
     if (operation === undefined) {
       const { state } = await this.store.find(id);
-      throw new BrokerError('operation_ended', `the operation has ended already: ${state}`);
+      const ended = state !== 'queued' && state !== 'running';
+      const why = ended
+        ? `the operation has ended already: ${state}`
+        : 'it is too late: the operation is being completed';
+      throw new BrokerError('operation_ended', why);
     }
     this.runner.cancelled(operation);
-    if (operation.memo.node !== undefined) await this.openToAll(operation);
+    if (typeof operation.memo.node === 'string') await this.openToAll(operation);
     return operation;
   }
 

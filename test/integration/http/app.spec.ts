@@ -112,10 +112,10 @@ describe('the whole broker', () => {
 
   it('warns of keys that nothing uses yet', async () => {
     const lines: string[] = [];
-    const app = await broker(lines, { restore_points: { keep: '1h' }, operations: { restore_jobs: 4 } });
+    const app = await broker(lines, { cloud_controller: { url: 'https://api.example.com' } });
     await app.close();
     const warnings = lines.map((line) => JSON.parse(line) as Json).filter(({ level }) => level === 'warn');
-    expect(warnings.map(({ msg }) => msg)).toEqual(['configured, but not in use yet: restore_points, operations.restore_jobs']);
+    expect(warnings.map(({ msg }) => msg)).toEqual(['configured, but not in use yet: cloud_controller']);
   });
 });
 
