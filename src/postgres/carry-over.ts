@@ -108,7 +108,7 @@ const LISTS = new Set([
   ...['temp_tablespaces', 'unix_socket_directories'],
 ]);
 
-export function settingStatement(database: string, { role, name, value }: DatabaseSetting): string {
+function settingStatement(database: string, { role, name, value }: DatabaseSetting): string {
   const subject =
     role === null ? `ALTER DATABASE ${ident(database)}` : `ALTER ROLE ${ident(role)} IN DATABASE ${ident(database)}`;
   const setting = name.split('.').map(ident).join('.');

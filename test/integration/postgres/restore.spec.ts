@@ -226,6 +226,35 @@ describe('restore', () => {
         await expect(going).rejects.toThrow('cancelled');
       }));
 
+    it('in a broker that is gone: another clears away database, roles, sessions and programs', () =>
+      unchanged(async () => {
+        const other = await tenant(recovery, cluster, ['read-write']);
+        await sql(
+          other.bindings[0]?.url ?? '',
+          `CREATE TABLE slow AS SELECT 1 AS a;
+          CREATE FUNCTION wait(int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT $1 FROM pg_sleep(0) $$;
+          CREATE INDEX ON slow (wait(a)); CREATE OR REPLACE FUNCTION wait(int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT $1 FROM pg_sleep(600) $$`,
+        );
+        const { file } = await take(recovery, other.names);
+        await recovery.tenants.drop(
+          other.names,
+          other.bindings.map(({ role }) => role),
+          step(),
+        );
+        const dead = await recoveryOn(cluster);
+        const shadow = dead.restores.drawNames();
+        const inspected = await dead.archives.inspect(file, { own: false, allowedExtensions: TRUSTED }, never);
+        const filling = dead.restores.fill(names(), shadow, { ...inspected, file, jobs: 2, own: false }, step());
+        filling.catch(() => undefined);
+        await until('the restore to hang', async () => {
+          const found = await sql(cluster.superuserUrl(), `SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'`);
+          return found.length > 0;
+        });
+        await recovery.restores.discardShadow(names(), shadow, never);
+        await expect(filling).rejects.toMatchObject({ code: 'server_unreachable' });
+        await dead.close();
+      }));
+
     it('on a database that grows beyond its limit changes nothing', () =>
       unchanged(async () => {
         const other = await tenant(recovery, cluster, ['read-write']);
