@@ -12,15 +12,17 @@ let broker: SpawnedBroker;
 let platform: Platform;
 
 const KEPT = ['a', 'b', 'c', 'd'];
-const slow: Cluster[] = [];
-let slowly: ReturnType<typeof tooSlow>;
+const more: Cluster[] = [];
+let never: ReturnType<typeof neverDone>;
+let inVain: ReturnType<typeof lockedOut>;
 
 beforeAll(async () => {
   [server, state] = await Promise.all([startCluster(), startCluster()]);
   broker = await spawnBroker({ cluster: server, stateCluster: state });
   platform = broker.platform;
-  slowly = tooSlow();
-  slowly.catch(() => undefined);
+  never = neverDone();
+  inVain = lockedOut();
+  for (const begun of [never, inVain]) begun.catch(() => undefined);
   for (const id of KEPT) {
     expectDone(await platform.provision(id), 201);
     expectDone(await platform.bind(id, 'kept'), 201);
@@ -28,9 +30,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await slowly?.catch(() => undefined);
+  await Promise.allSettled([never, inVain]);
   await stopBrokers();
-  await Promise.all([server, state, ...slow].map((cluster) => cluster?.remove()));
+  await Promise.all([server, state, ...more].map((cluster) => cluster?.remove()));
 });
 
 /** One call of every kind that needs the server, each on an instance of its own. */
@@ -78,9 +80,11 @@ async function expectAllRightAgain(): Promise<void> {
   );
 }
 
-/** The calls wait in the middle of their work on the server when `strike` hits it. */
-async function struckInTheMiddle(strike: () => Promise<void>): Promise<Answer[]> {
-  return holding(server.superuserUrl(), 'pg_authid', async () => {
+/** The calls wait in the middle of their work on the server when `strike` hits; it gives the way back. */
+async function struckInTheMiddle(
+  strike: (release: () => Promise<void>) => Promise<() => Promise<void> | void>,
+): Promise<Answer[]> {
+  return holding(server.superuserUrl(), 'pg_authid', async (release) => {
     const answers = calls();
     for (const answer of answers) answer.catch(() => undefined);
     await until('the calls to wait on the server', async () => {
@@ -91,8 +95,12 @@ async function struckInTheMiddle(strike: () => Promise<void>): Promise<Answer[]>
       );
       return Number(row?.['n']) >= 4;
     });
-    await strike();
-    return Promise.all(answers);
+    const heal = await strike(release);
+    try {
+      return await Promise.all(answers);
+    } finally {
+      await heal();
+    }
   });
 }
 
@@ -112,16 +120,24 @@ async function frozen(cluster: Cluster): Promise<() => void> {
   return () => signal('SIGCONT');
 }
 
-/** A server that lets the broker in and then takes longer than any platform waits. */
-async function tooSlow(): Promise<{ answers: Answer[]; home: SpawnedBroker['home'] }> {
+/** Nobody does the work that this broker accepts; its cluster is an own one, since it takes most of a minute. */
+async function neverDone(): Promise<{ answer: Answer; lonely: SpawnedBroker }> {
   const cluster = await startCluster();
-  slow.push(cluster);
-  const patient = await spawnBroker({ cluster, config: { http: { sync_wait: '1s' } } });
-  expectDone(await patient.platform.provision('a'), 201);
+  more.push(cluster);
+  const lonely = await spawnBroker({ cluster, config: { operations: { roles: ['api'] } } });
+  return { answer: await lonely.platform.provision('never'), lonely };
+}
+
+/** Somebody else keeps locks on what the calls want to change. */
+async function lockedOut(): Promise<{ answers: Answer[]; locked: SpawnedBroker }> {
+  const cluster = await startCluster();
+  more.push(cluster);
+  const locked = await spawnBroker({ cluster });
+  expectDone(await locked.platform.provision('a'), 201);
   const answers = await holding(cluster.superuserUrl(), 'pg_authid', () =>
-    Promise.all([patient.platform.provision('slow'), patient.platform.bind('a', 'slow')]),
+    Promise.all([locked.platform.provision('b'), locked.platform.bind('a', 'b')]),
   );
-  return { answers, home: patient.home };
+  return { answers, locked };
 }
 
 describe('a server of instances', () => {
@@ -135,22 +151,12 @@ describe('a server of instances', () => {
   });
 
   it('killed in the middle of the calls: the same', async () => {
-    expectUnavailable(await struckInTheMiddle(() => server.kill()));
-    await server.start();
+    expectUnavailable(await struckInTheMiddle(() => server.kill().then(() => () => server.start())));
     await expectAllRightAgain();
   });
 
   it('hanging in the middle of the calls: the same', async () => {
-    let thaw: (() => void) | undefined;
-    try {
-      expectUnavailable(
-        await struckInTheMiddle(async () => {
-          thaw = await frozen(server);
-        }),
-      );
-    } finally {
-      thaw?.();
-    }
+    expectUnavailable(await struckInTheMiddle(() => frozen(server)));
     await expectAllRightAgain();
   });
 });
@@ -175,31 +181,39 @@ describe('the state database', () => {
   });
 
   it('killed in the middle of the calls: the same', async () => {
-    expectUnavailable(await struckInTheMiddle(() => state.kill()));
-    await state.start();
+    const answers = await struckInTheMiddle(async (release) => {
+      await state.kill();
+      await release();
+      return () => state.start();
+    });
+    expectUnavailable(answers);
     await expectAllRightAgain();
   });
 
   it('hanging in the middle of the calls: the same', async () => {
-    let thaw: (() => void) | undefined;
-    try {
-      expectUnavailable(
-        await struckInTheMiddle(async () => {
-          thaw = await frozen(state);
-        }),
-      );
-    } finally {
-      thaw?.();
-    }
+    const answers = await struckInTheMiddle(async (release) => {
+      const thaw = await frozen(state);
+      await release();
+      return thaw;
+    });
+    expectUnavailable(answers);
     await expectAllRightAgain();
   });
 });
 
-it('work that a platform does not want to wait for, and that is not done near its 60 s, fails and is taken back', async () => {
-  const { answers, home } = await slowly;
-  for (const answer of answers) {
-    expect(answer.status).toBeGreaterThanOrEqual(500);
-    expectRefused(answer, answer.status);
-  }
-  await home.estate.expectExactlySoon(['a']);
+describe('work that takes too long', () => {
+  it('where others keep locks on the server it is ConcurrencyError, and nothing is left', async () => {
+    const { answers, locked } = await inVain;
+    for (const answer of answers) expectRefused(answer, 422, { error: 'ConcurrencyError' });
+    await locked.home.estate.expectExactlySoon(['a']);
+  });
+
+  it('where the platform takes no 202 and its 60 s are nearly over it fails, and is taken back', async () => {
+    const { answer, lonely } = await never;
+    expectRefused(answer, 500, { says: /accepts_incomplete/ });
+    await lonely.stop();
+    const worker = await spawnBroker({ home: lonely.home });
+    await worker.home.estate.expectExactlySoon([]);
+    expect((await worker.platform.deprovision('never')).status).toBe(410);
+  });
 });
