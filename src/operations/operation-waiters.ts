@@ -5,13 +5,19 @@ import { type Operation } from './operation.entity.js';
 /** How soon the end of another broker's work is seen, in ms. */
 const POLL_MS = 500;
 
+/** After so long without an answer of the state database nobody is kept waiting, in ms. */
+const SILENCE_MS = 4_000;
+
+type Told = Operation | Error | undefined;
+
 /** Who waits for the end of operations: told at once by this broker's runner, else by asking the table. */
 @Injectable()
 export class OperationWaiters {
   private readonly logger = new Logger(OperationWaiters.name);
-  private readonly waiting = new Map<string, Set<(ended: Operation | undefined) => void>>();
+  private readonly waiting = new Map<string, Set<(told: Told) => void>>();
   private poll: NodeJS.Timeout | undefined;
   private asking = false;
+  private silentSince: number | undefined;
 
   constructor(private readonly store: OperationStore) {}
 
@@ -29,9 +35,10 @@ export class OperationWaiters {
     this.tell(operation.id, operation);
   }
 
+  /** @throws {BrokerError} `unknown_operation`; `server_unreachable` where the state database falls silent meanwhile */
   async settled(id: string, withinMs: number, signal?: AbortSignal): Promise<Operation> {
-    let give: (ended: Operation | undefined) => void = () => undefined;
-    const told = new Promise<Operation | undefined>((resolve) => (give = resolve));
+    let give: (told: Told) => void = () => undefined;
+    const told = new Promise<Told>((resolve) => (give = resolve));
     const enough = () => give(undefined);
     const timer = setTimeout(enough, withinMs);
     signal?.addEventListener('abort', enough, { once: true });
@@ -41,7 +48,9 @@ export class OperationWaiters {
       // Looked at after joining the waiters: an end in between is told.
       const now = await this.store.find(id);
       if (hasEnded(now) || withinMs <= 0 || signal?.aborted === true) return now;
-      return (await told) ?? (await this.store.find(id));
+      const end = await told;
+      if (end instanceof Error) throw end;
+      return end ?? (await this.store.find(id));
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', enough);
@@ -50,18 +59,23 @@ export class OperationWaiters {
     }
   }
 
-  private tell(id: string, ended: Operation | undefined): void {
-    for (const give of this.waiting.get(id) ?? []) give(ended);
+  private tell(id: string, told: Told): void {
+    for (const give of this.waiting.get(id) ?? []) give(told);
   }
 
   private async ask(): Promise<void> {
     if (this.asking || this.waiting.size === 0) return;
     this.asking = true;
+    const asked = performance.now();
     try {
       const found = await this.store.findAll([...this.waiting.keys()]);
+      this.silentSince = undefined;
       found.filter(hasEnded).forEach((operation) => this.ended(operation));
     } catch (error) {
       this.logger.debug(`waiters could not ask: ${String(error)}`);
+      this.silentSince ??= asked;
+      if (!(error instanceof Error) || performance.now() - this.silentSince < SILENCE_MS) return;
+      for (const id of [...this.waiting.keys()]) this.tell(id, error);
     } finally {
       this.asking = false;
     }
