@@ -118,7 +118,7 @@ function messageOf(error: unknown): string {
   const status = statusOf(error);
   if (status === undefined) {
     const each = Array.isArray(errors) ? errors.map((one) => faultOf(one).message) : [message];
-    return each.join(', ') || String(networkCode(error) ?? name);
+    return sentence(each.join(', ')) || String(networkCode(error) ?? name);
   }
   const said = isForeign(error) ? 'the answer is not that of an S3 service' : sentence(message);
   return `${said} (${isForeign(error) ? '' : `${name}, `}HTTP status ${status})`;

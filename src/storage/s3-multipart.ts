@@ -11,8 +11,6 @@ export interface StoredPart {
   etag: string;
 }
 
-/** Until a service that said that an object is complete must show it. */
-const SETTLING = 10_000;
 /** An abort waits longer for the end of an upload than for its begin. */
 const FAREWELLS = 6;
 
@@ -79,13 +77,13 @@ export class S3Multipart {
    */
   async complete(key: string, upload: Upload, parts: CompletedPart[], size: number, aborted: AbortSignal) {
     aborted.throwIfAborted();
-    const { farewell, assembly, attempts } = this.connection.timing;
+    const { farewell, assembly, settling, attempts } = this.connection.timing;
     const { signal, release } = lateSignal(aborted, FAREWELLS * farewell);
     try {
       for (let attempt = 1; ; attempt++) {
         const ending = await this.end(key, upload, parts, size, signal);
         const etag = 'etag' in ending ? { etag: ending.etag } : {};
-        const patience = 'etag' in ending ? SETTLING : ending.kind === 'slow' ? assembly : 0;
+        const patience = 'etag' in ending ? settling : ending.kind === 'slow' ? assembly : 0;
         if (await this.objects.appears(key, { size, mark: upload.mark, ...etag }, signal, patience)) return;
         if ('etag' in ending)
           throw this.connection.misbehaved('the object is not there although its upload was said to be complete');
@@ -97,7 +95,19 @@ export class S3Multipart {
     }
   }
 
-  /** Removes an upload and its parts; one that is gone is success. */
+  /**
+   * Removes an upload until it is seen to be gone: a part that was under way may come after the first try.
+   * https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
+   */
+  async remove(key: string, upload: Upload, signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; attempt <= this.connection.timing.attempts; attempt++) {
+      await this.abort(key, upload.id, signal);
+      if ((await this.parts(key, upload, signal)) === undefined) return;
+      await this.connection.backOff(attempt, signal);
+    }
+  }
+
+  /** One that is gone is success. */
   async abort(key: string, id: string, signal: AbortSignal): Promise<void> {
     try {
       const input = { ...this.objects.address(key), UploadId: id };

@@ -2,6 +2,7 @@ import { type CompletedPart } from '@aws-sdk/client-s3';
 import { createHash } from 'node:crypto';
 import { type Readable } from 'node:stream';
 import { BodyReader } from './body-reader.js';
+import { lateSignal } from './late-signal.js';
 import { type S3Connection } from './s3-connection.js';
 import { S3Multipart, type StoredPart } from './s3-multipart.js';
 import { plainEtag, type S3Objects } from './s3-objects.js';
@@ -90,11 +91,13 @@ export class S3Put {
     first: Piece,
   ): Promise<{ parts: CompletedPart[]; size: number }> {
     const parts: CompletedPart[] = [];
+    // A part that is cut off may still arrive after its upload was removed, and stay for ever: those under way may end.
+    const late = lateSignal(this.#signal, this.connection.timing.farewell);
     const sending = new Set<Promise<void>>();
     let size = 0;
     let stored = 0;
     const send = (number: number, { buffer, bytes }: Piece) => {
-      const sent = this.sendPart(upload, number, bytes, known.get(number)).then((etag) => {
+      const sent = this.sendPart(upload, { number, bytes }, known.get(number), late.signal).then((etag) => {
         parts[number - 1] = { PartNumber: number, ETag: etag };
         stored += bytes.length;
         this.options.onProgress?.(stored);
@@ -122,6 +125,8 @@ export class S3Put {
       this.#failed.abort(error);
       await Promise.allSettled(sending);
       throw error;
+    } finally {
+      late.release();
     }
     return { parts, size };
   }
@@ -129,13 +134,14 @@ export class S3Put {
   /** A part that is there already is compared by its MD5, which is its ETag unless the service encrypts by a key of KMS. */
   private async sendPart(
     upload: Upload,
-    number: number,
-    bytes: Buffer,
+    { number, bytes }: { number: number; bytes: Buffer },
     known: StoredPart | undefined,
+    signal: AbortSignal,
   ): Promise<string> {
+    this.#signal.throwIfAborted();
     const md5 = createHash('md5').update(bytes).digest();
     if (known?.size === bytes.length && plainEtag(known.etag) === md5.toString('hex')) return known.etag;
-    return this.#multipart.sendPart(this.key, upload, { number, bytes, md5 }, this.#signal);
+    return this.#multipart.sendPart(this.key, upload, { number, bytes, md5 }, signal);
   }
 
   private async read(reader: BodyReader, size: number): Promise<Piece> {
@@ -169,6 +175,6 @@ export class S3Put {
   /** The first failure is what the caller hears; what cannot be removed now is swept later. */
   private async clearAway(upload: Upload): Promise<void> {
     const limit = AbortSignal.timeout(this.connection.timing.farewell);
-    await this.#multipart.abort(this.key, upload.id, limit).catch(() => {});
+    await this.#multipart.remove(this.key, upload, limit).catch(() => {});
   }
 }

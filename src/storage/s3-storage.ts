@@ -66,7 +66,7 @@ export class S3Storage implements StorageProvider {
   async discard(token: string, key: string, signal: AbortSignal): Promise<void> {
     assertKey(key);
     const upload = parseToken(token);
-    if (upload) await this.guard(() => this.#multipart.abort(key, upload.id, signal));
+    if (upload) await this.guard(() => this.#multipart.remove(key, upload, signal));
   }
 
   async get(key: string, { range, signal }: { range?: ByteRange; signal: AbortSignal }): Promise<StoredBody> {

@@ -11,6 +11,8 @@ export interface S3Timing {
   patience: number;
   /** Milliseconds that a server which answers other requests may take to put an upload together. */
   assembly: number;
+  /** Milliseconds until a service that said that an object is complete must show it. */
+  settling: number;
   /** Milliseconds that an abort waits for an answer which decides what has to be cleared away. */
   farewell: number;
 }
@@ -26,5 +28,6 @@ export const S3_TIMING: S3Timing = {
   backoff: 200,
   patience: 20_000,
   assembly: 30 * 60_000,
+  settling: 5_000,
   farewell: 5_000,
 };

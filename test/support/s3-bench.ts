@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type S3StorageConfig } from '../../src/config/storages.js';
 import { Secret } from '../../src/config/secret.js';
@@ -15,6 +15,7 @@ export const QUICK: S3Timing = {
   backoff: 20,
   patience: 1_000,
   assembly: 20_000,
+  settling: 300,
   farewell: 1_000,
 };
 
@@ -54,28 +55,26 @@ export async function openS3Bench(server: S3Server, prefix: string): Promise<Sto
     other,
     seed: (keys) => Promise.resolve(keys.forEach((key) => place(prefix + key))),
     litter: async () => {
-      for (const key of [
-        'README',
-        `${prefix}.hidden`,
-        `${prefix}a/name with spaces`,
-        `${prefix}a/ä+%20&`,
-        'other/1.dump',
-      ])
-        if (!(prefix === '' && key === 'other/1.dump') && !(prefix === '' && key === 'README'))
-          await server.client.putObject({ Bucket: bucket, Key: key, Body: 'x' });
+      for (const key of [`${prefix}.hidden`, `${prefix}a/name with spaces`, `${prefix}a/ä+%20&`, 'other/1.dump'])
+        await server.client.putObject({ Bucket: bucket, Key: key, Body: 'x' });
     },
     leftovers: () => uploadsIn(server, bucket),
     close: () => {
       provider.close();
       other.close();
-      rmSync(folder, { recursive: true, force: true });
+      // The server may still be clearing away what was cut off.
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
       return Promise.resolve();
     },
   };
 }
 
-/** Multipart uploads that have neither ended nor been given up, with their parts. */
-export async function uploadsIn({ client }: S3Server, bucket: string): Promise<string[]> {
+/** Multipart uploads that have neither ended nor been given up, and what the server itself has left of any. */
+export async function uploadsIn({ client, dir }: S3Server, bucket: string): Promise<string[]> {
   const { Uploads = [] } = await client.listMultipartUploads({ Bucket: bucket });
-  return Uploads.map(({ Key, UploadId }) => `${Key} ${UploadId}`);
+  const files = readdirSync(join(dir, bucket, '.sgwtmp'), { recursive: true, withFileTypes: true });
+  return [
+    ...Uploads.map(({ Key, UploadId }) => `${Key} ${UploadId}`),
+    ...files.filter((file) => !file.isDirectory()).map((file) => join(file.parentPath, file.name)),
+  ];
 }
