@@ -52,7 +52,14 @@ describe('a minimal file', () => {
     expect(config.platform.credentials[0]?.username).toBe('platform');
     expect(config.admin.credentials[0]?.username).toBe('admin');
     expect(config.servers[0]).toMatchObject({ weight: 1, accepts_new: true, max_connections: 20 });
-    expect(config.operations).toEqual({ roles: ['api', 'worker'], parallel: 2, deadline: 43_200_000, grace: 30_000 });
+    expect(config.operations).toEqual({
+      roles: ['api', 'worker'],
+      parallel: 2,
+      restore_jobs: 2,
+      deadline: 43_200_000,
+      grace: 30_000,
+      upload_retry: 86_400_000,
+    });
     expect(config.catalog.services[0]?.plans.map(({ name }) => name)).toEqual(['small', 'medium', 'large']);
     expect(config.log).toEqual({ level: 'info', format: 'auto' });
   });
