@@ -1,4 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { BackupModule } from './backup/backup.module.js';
 import { BrokerModule } from './broker/broker.module.js';
 import { BrokerConfigModule } from './config/config.module.js';
 import { type BrokerIdentity } from './config/identity.js';
@@ -7,8 +8,11 @@ import { HealthModule } from './health/health.module.js';
 import { HttpModule } from './http/http.module.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { StateModule } from './state/state.module.js';
+import { StorageModule } from './storage/storage.module.js';
 
-@Module({ imports: [HttpModule, StateModule, OperationsModule, BrokerModule, HealthModule] })
+@Module({
+  imports: [HttpModule, StateModule, OperationsModule, StorageModule, BrokerModule, BackupModule, HealthModule],
+})
 export class AppModule {
   static for(config: BrokerConfig, identity: BrokerIdentity): DynamicModule {
     return { module: AppModule, imports: [BrokerConfigModule.for(config, identity)] };

@@ -2,6 +2,7 @@ import { type Server } from 'node:https';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type DestinationStream, type Logger } from 'pino';
 import { AppModule } from './app.module.js';
+import { BackupJanitor } from './backup/backup-janitor.js';
 import { BrokerJanitor } from './broker/janitor.js';
 import { unusedKeys } from './config/coming.js';
 import { type BrokerIdentity } from './config/identity.js';
@@ -56,6 +57,7 @@ class RunningBroker implements BrokerApp {
   readonly #operations: OperationsService;
   readonly #servers: PostgresServers;
   readonly #janitor: BrokerJanitor;
+  readonly #backups: BackupJanitor;
 
   constructor(
     readonly app: NestFastifyApplication,
@@ -67,6 +69,7 @@ class RunningBroker implements BrokerApp {
     this.#operations = app.get(OperationsService, { strict: false });
     this.#servers = app.get(PostgresServers, { strict: false });
     this.#janitor = app.get(BrokerJanitor, { strict: false });
+    this.#backups = app.get(BackupJanitor, { strict: false });
     const begun = new Promise<void>((resolve) => (this.#begin = resolve));
     this.ready = begun.then(() => this.#start());
     this.ready.catch(() => undefined);
@@ -101,9 +104,11 @@ class RunningBroker implements BrokerApp {
     const { stopping } = this.#lifecycle;
     await this.#state.connect(stopping);
     await this.#servers.endFormerSessions();
+    await this.#backups.prepare(stopping);
     await this.#operations.start(stopping);
     stopping.throwIfAborted();
     this.#janitor.start();
+    this.#backups.start();
     this.#lifecycle.markReady();
     this.log.info('ready');
   }
@@ -115,7 +120,7 @@ class RunningBroker implements BrokerApp {
     await this.ready.catch(() => undefined);
     if (!(await this.#lifecycle.drained(this.config.operations.grace)))
       this.log.warn('some requests were still running after the grace period');
-    await this.#janitor.stop();
+    await Promise.all([this.#janitor.stop(), this.#backups.stop()]);
     await this.#operations.stop();
     await this.app.close();
     await this.#servers.close();

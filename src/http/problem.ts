@@ -36,6 +36,9 @@ export function answerTo(error: unknown, asked: Asked): Answer {
   if (known.code === 'unauthenticated')
     headers['www-authenticate'] = `Basic realm="${asked.realm ?? 'broker'}", charset="UTF-8"`;
   if (known.retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(known.retryAfter)));
+  const size = known.details['size_bytes'];
+  if (known.code === 'range_not_satisfiable' && size !== undefined)
+    headers['content-range'] = `bytes */${String(size)}`;
   const allowed = known.details['allowed_methods'];
   if (Array.isArray(allowed)) headers['allow'] = allowed.join(', ');
   return isPlatformPath(asked.url) ? platformAnswer(known, headers) : problemAnswer(known, headers, asked.requestId);

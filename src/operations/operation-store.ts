@@ -164,7 +164,7 @@ export class OperationStore {
     if (!UUID.test(id)) return undefined;
     const [rows] = await this.dataSource.query<[Row[], number]>(
       `UPDATE operation SET cancel_requested = true
-       WHERE id = $1 AND state IN ('queued', 'running') AND memo->'decided' IS NULL RETURNING *`,
+       WHERE id = $1 AND state IN ('queued', 'running') AND memo->>'decided' IS NULL RETURNING *`,
       [id],
     );
     return rows[0] === undefined ? undefined : this.entity(rows[0]);
@@ -217,6 +217,26 @@ export class OperationStore {
     );
   }
 
+  /** Queued or running, oldest first. */
+  unended(): Promise<Operation[]> {
+    return this.select(`WHERE state IN ('queued', 'running') ORDER BY created_at, id`, []);
+  }
+
+  /** Ended, with something that is still to be removed. */
+  left(): Promise<Operation[]> {
+    return this.select(
+      `WHERE memo->>'left' = 'true' AND state NOT IN ('queued', 'running') ORDER BY finished_at LIMIT 100`,
+      [],
+    );
+  }
+
+  async noteLeft(id: string, left: boolean, manager: EntityManager = this.dataSource.manager): Promise<void> {
+    await manager.query(`UPDATE operation SET memo = memo || jsonb_build_object('left', $2::boolean) WHERE id = $1`, [
+      id,
+      left,
+    ]);
+  }
+
   /** Running by another process of this node: a former one, since a data folder has one broker at a time. */
   leftBehind(node: string, runner: string): Promise<Operation[]> {
     return this.select(`WHERE state = 'running' AND starts_with(runner, $1) AND runner <> $2`, [`${node}/`, runner]);
@@ -227,7 +247,8 @@ export class OperationStore {
     for (let count = 1; count > 0;)
       [, count] = await this.dataSource.query<[Row[], number]>(
         `DELETE FROM operation WHERE id IN
-           (SELECT id FROM operation WHERE finished_at < now() - interval '30 days' LIMIT 1000)`,
+           (SELECT id FROM operation WHERE finished_at < now() - interval '30 days'
+              AND memo->>'left' IS DISTINCT FROM 'true' LIMIT 1000)`,
       );
   }
 

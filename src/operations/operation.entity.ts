@@ -32,8 +32,10 @@ export interface OperationMemo {
   node?: string | null;
   /** RFC 3339: from then on any node takes it, to end it. So does any node once a cancel was accepted. */
   node_until?: string | null;
+  /** It has ended, and something of it is still to be removed. */
+  left?: boolean;
   /** It can no longer be cancelled, nor be too late: what was begun is brought to its end. */
-  decided?: true;
+  decided?: true | null;
   [key: string]: unknown;
 }
 

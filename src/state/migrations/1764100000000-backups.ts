@@ -6,6 +6,7 @@ export class Backups1764100000000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`ALTER TABLE operation ADD COLUMN memo jsonb NOT NULL DEFAULT '{}'`);
+    await runner.query(`CREATE INDEX operation_left ON operation (finished_at) WHERE memo->>'left' = 'true'`);
     await runner.query(`
       CREATE TABLE backup (
         instance_id text COLLATE "C" NOT NULL,

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { BROKER_CONFIG } from '../config/config.module.js';
+import { type BrokerConfig } from '../config/schema.js';
+import { BrokerError } from '../errors.js';
+import { OperationsService } from '../operations/operations.service.js';
+import { ArchiveRemains } from './archive-remains.js';
+import { BackupService } from './backup.service.js';
+import { BackupStore } from './backup-store.js';
+import { LeftUploads } from './left-uploads.js';
+
+const EVERY_MS = 5_000;
+const FIRST_PAUSE_MS = 15_000;
+const LONGEST_PAUSE_MS = 3_600_000;
+
+/** What has to be done for backups without anybody asking: retention, and what failures have left. */
+@Injectable()
+export class BackupJanitor {
+  readonly #logger = new Logger('BackupJanitor');
+  /** When each may be tried again. */
+  readonly #next = new Map<string, { at: number; pauseMs: number }>();
+  #stopped = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly operations: OperationsService,
+    private readonly backups: BackupStore,
+    private readonly service: BackupService,
+    private readonly remains: ArchiveRemains,
+    private readonly uploads: LeftUploads,
+    @Inject(BROKER_CONFIG) private readonly config: BrokerConfig,
+  ) {}
+
+  /** Before operations start: the spool is rid of what no operation needs. */
+  prepare(stopping: AbortSignal): Promise<void> {
+    return this.uploads.prepare(stopping);
+  }
+
+  start(): void {
+    this.#stopped = new AbortController();
+    this.#running = this.#run(this.#stopped.signal);
+  }
+
+  /** Waits for what it is at. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#running;
+  }
+
+  async #run(stopped: AbortSignal): Promise<void> {
+    const steps = [
+      () => this.#removeLeft(stopped),
+      () => this.#removeOrphans(stopped),
+      () => this.uploads.sweep(stopped),
+    ];
+    while (!stopped.aborted) {
+      for (const step of steps) {
+        if (stopped.aborted) return;
+        await step().catch((error: unknown) => this.#later(stopped, error));
+      }
+      await pause(EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
+    }
+  }
+
+  async #removeLeft(stopped: AbortSignal): Promise<void> {
+    for (const operation of await this.operations.left()) {
+      if (stopped.aborted || !this.#isDue(operation.id)) continue;
+      if ((await this.remains.remove(operation, stopped)) !== undefined) continue;
+      await this.operations.noteLeft(operation, false);
+      this.#next.delete(operation.id);
+    }
+  }
+
+  async #removeOrphans(stopped: AbortSignal): Promise<void> {
+    await this.backups.noteOrphans();
+    for (const backup of await this.backups.orphans(this.config.backups.keep_after_deprovision)) {
+      if (stopped.aborted || !this.#isDue(`${backup.operationId} ${backup.name}`)) continue;
+      await this.service.beginDelete(backup, {
+        requestedBy: { realm: 'broker' },
+        requestId: `janitor-${randomUUID()}`,
+      });
+    }
+  }
+
+  #isDue(key: string): boolean {
+    const { at, pauseMs } = this.#next.get(key) ?? { at: 0, pauseMs: FIRST_PAUSE_MS / 2 };
+    if (Date.now() < at) return false;
+    const longer = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+    this.#next.set(key, { at: Date.now() + longer, pauseMs: longer });
+    return true;
+  }
+
+  #later(stopped: AbortSignal, error: unknown): void {
+    if (stopped.aborted) return;
+    const why = error instanceof BrokerError ? `${error.code}: ${error.message}` : String(error);
+    if (!why.startsWith('operation_in_progress')) this.#logger.warn(`cleaning up goes on later: ${why}`);
+  }
+}
