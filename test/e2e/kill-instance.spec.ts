@@ -118,3 +118,37 @@ it('kill -9 at every phase of a deprovision: the repeated DELETE ends it', async
     },
   );
 });
+
+it('kill -9 while calls of every kind run at once, twice: the repeated calls are right', async () => {
+  const { estate } = broker.home;
+  for (const id of ['bigger', 'bound', 'unbound', 'gone']) await broker.platform.provision(id, withExtension);
+  await broker.platform.bind('unbound', 'b');
+  const made = ['new-1', 'new-2', 'new-3', 'new-4'];
+  const calls = (): Parameters<typeof repeated>[] => [
+    ...made.map((id): Parameters<typeof repeated> => [
+      id,
+      [200, 201],
+      () => broker.platform.provision(id, withExtension, later),
+    ]),
+    ['bigger', [200], () => broker.platform.update('bigger', bigger, later)],
+    ['gone', [200, 410], () => broker.platform.deprovision('gone', later)],
+    ['bound', [200, 201], () => broker.platform.bind('bound', 'b')],
+    ['unbound', [200, 410], () => broker.platform.unbind('unbound', 'b')],
+  ];
+  for (const killAt of [16, 40]) {
+    const all = () => Promise.allSettled(calls().map(([, , ask]) => ask())).then(([first]) => first);
+    await killedAt(broker, { killAt, when: 'sent' }, async () => {
+      const first = await all();
+      if (first?.status !== 'fulfilled') throw new Error('the calls were cut off');
+      return first.value;
+    });
+    await restarted();
+  }
+  await Promise.all(calls().map((call) => repeated(...call)));
+  const kept = ['bigger', 'bound', 'unbound', ...made];
+  await estate.expectExactlySoon(kept, ['bound/b']);
+  expect((await broker.platform.instance('bigger')).body).toMatchObject(bigger);
+  await broker.platform.unbind('bound', 'b');
+  for (const id of kept) await broker.platform.deprovision(id, id === 'bigger' ? { plan_id: MEDIUM } : {});
+  await estate.expectExactly([]);
+});
