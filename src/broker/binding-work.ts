@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
@@ -9,6 +10,8 @@ import { PostgresServers } from '../postgres/postgres-servers.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { namesOf, tenantLimits } from './plan-limits.js';
 import { Sealing } from './sealing.js';
+
+const ABANDON_RETRY_MS = 500;
 
 export type BindingToMake = Pick<ServiceBinding, 'instanceId' | 'id' | 'role' | 'access' | 'sealedPassword'>;
 
@@ -112,8 +115,24 @@ export class BindingWork {
     }
   }
 
-  #leave({ instanceId, id }: BindingToMake, failure: unknown): void {
+  /**
+   * Where not even that could be written: it is tried again, so that others need not wait until the hold runs out;
+   * not beyond that, since the binding may be another's by then.
+   */
+  #leave(binding: BindingToMake, failure: unknown): void {
+    const { instanceId, id } = binding;
     this.#logger.warn(`binding ${id} of ${instanceId} is left to be cleaned up later: ${String(failure)}`);
+    void this.#abandonSoon(binding, Date.now() + LEASE_MS / 2);
+  }
+
+  async #abandonSoon({ instanceId, id }: BindingToMake, until: number): Promise<void> {
+    for (let done = false; !done && Date.now() < until;) {
+      await pause(ABANDON_RETRY_MS, undefined, { ref: false });
+      done = await this.bindings.abandon(instanceId, id).then(
+        () => true,
+        () => false,
+      );
+    }
   }
 }
 
