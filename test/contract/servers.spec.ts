@@ -113,12 +113,14 @@ it('works again by itself when the server is back', async () => {
 it('an instance of a server that left the configuration fails clearly, GET still answers', async () => {
   const held = await idOn('server-2');
   expectDone(await platform.bind(held, 'kept'), 201);
+  const before = await broker.home.estate.snapshot();
   await broker.stop();
   const [first] = broker.home.config['servers'] as Json[];
   const home = { ...broker.home, config: { ...broker.home.config, servers: [first] } };
   broker = await spawnBroker({ home });
   expectRefused(await broker.platform.bind(held, 'b'), 503, { says: /server-2/ });
   expect((await broker.platform.instance(held)).status).toBe(200);
+  expect(await broker.home.estate.snapshot()).toBe(before);
 });
 
 async function idOn(server: string): Promise<string> {
