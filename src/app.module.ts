@@ -1,5 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { BackupModule } from './backup/backup.module.js';
+import { RestoreModule } from './backup/restore.module.js';
 import { BrokerModule } from './broker/broker.module.js';
 import { BrokerConfigModule } from './config/config.module.js';
 import { type BrokerIdentity } from './config/identity.js';
@@ -11,7 +11,7 @@ import { StateModule } from './state/state.module.js';
 import { StorageModule } from './storage/storage.module.js';
 
 @Module({
-  imports: [HttpModule, StateModule, OperationsModule, StorageModule, BrokerModule, BackupModule, HealthModule],
+  imports: [HttpModule, StateModule, OperationsModule, StorageModule, BrokerModule, RestoreModule, HealthModule],
 })
 export class AppModule {
   static for(config: BrokerConfig, identity: BrokerIdentity): DynamicModule {

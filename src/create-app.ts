@@ -3,6 +3,7 @@ import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type DestinationStream, type Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { BackupJanitor } from './backup/backup-janitor.js';
+import { RestoreUpkeep } from './backup/restore-upkeep.js';
 import { BrokerJanitor } from './broker/janitor.js';
 import { unusedKeys } from './config/coming.js';
 import { type BrokerIdentity } from './config/identity.js';
@@ -58,6 +59,7 @@ class RunningBroker implements BrokerApp {
   readonly #servers: PostgresServers;
   readonly #janitor: BrokerJanitor;
   readonly #backups: BackupJanitor;
+  readonly #restores: RestoreUpkeep;
 
   constructor(
     readonly app: NestFastifyApplication,
@@ -70,6 +72,7 @@ class RunningBroker implements BrokerApp {
     this.#servers = app.get(PostgresServers, { strict: false });
     this.#janitor = app.get(BrokerJanitor, { strict: false });
     this.#backups = app.get(BackupJanitor, { strict: false });
+    this.#restores = app.get(RestoreUpkeep, { strict: false });
     const begun = new Promise<void>((resolve) => (this.#begin = resolve));
     this.ready = begun.then(() => this.#start());
     this.ready.catch(() => undefined);
@@ -108,6 +111,7 @@ class RunningBroker implements BrokerApp {
     await this.#operations.start(stopping);
     stopping.throwIfAborted();
     this.#janitor.start();
+    this.#restores.start();
     this.#backups.start();
     this.#lifecycle.markReady();
     this.log.info('ready');
@@ -120,7 +124,7 @@ class RunningBroker implements BrokerApp {
     await this.ready.catch(() => undefined);
     if (!(await this.#lifecycle.drained(this.config.operations.grace)))
       this.log.warn('some requests were still running after the grace period');
-    await Promise.all([this.#janitor.stop(), this.#backups.stop()]);
+    await Promise.all([this.#janitor.stop(), this.#backups.stop(), this.#restores.stop()]);
     await this.#operations.stop();
     await this.app.close();
     await this.#servers.close();

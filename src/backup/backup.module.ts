@@ -23,18 +23,11 @@ import { LeftUploads } from './left-uploads.js';
 import { LongCall } from './long-call.js';
 import { ManifestReader } from './manifest-reader.js';
 import { RescanHandler } from './rescan.handler.js';
-import { RestorePoint } from './restore-point.entity.js';
 import { Spool } from './spool.js';
 
-/** Backups and restores, and the API for them. */
+/** Backups, and the API for them. */
 @Module({
-  imports: [
-    TypeOrmModule.forFeature([Backup, RestorePoint]),
-    InstancesModule,
-    OperationsModule,
-    PostgresModule,
-    StorageModule,
-  ],
+  imports: [TypeOrmModule.forFeature([Backup]), InstancesModule, OperationsModule, PostgresModule, StorageModule],
   controllers: [BackupController, DownloadController],
   providers: [
     ArchiveKeeping,
@@ -54,7 +47,7 @@ import { Spool } from './spool.js';
     RescanHandler,
     Spool,
   ],
-  exports: [BackupJanitor],
+  exports: [ArchiveKeeping, ArchiveRemains, BackupJanitor, BackupLook, BackupStore, LongCall, ManifestReader, Spool],
 })
 export class BackupModule implements OnModuleInit {
   constructor(

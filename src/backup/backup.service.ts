@@ -77,7 +77,8 @@ export class BackupService {
   }
 }
 
-async function assertReady(instanceId: string, manager: EntityManager): Promise<void> {
+/** @throws BrokerError `unknown_instance`, `conflict` */
+export async function assertReady(instanceId: string, manager: EntityManager): Promise<void> {
   const instance = await manager.findOneBy(ServiceInstance, { id: instanceId });
   if (instance === null) throw unknownInstance();
   if (instance.state === 'ready') return;

@@ -21,6 +21,8 @@ export interface InspectOptions {
   /** Most bytes that the archive may hold when it is unpacked. */
   maxBytes?: number | undefined;
   onProgress?: ((progress: { bytes: number }) => void) | undefined;
+  /** What it unpacks to, where it was read through already, by `arriving`. */
+  uncompressedBytes?: number | undefined;
 }
 
 export interface InspectedArchive extends ArchiveHead, Selection {
@@ -49,7 +51,7 @@ export class Archives {
   async inspect(file: string, options: InspectOptions, signal: AbortSignal): Promise<InspectedArchive> {
     await this.#assertFormat(file);
     const { head, entries } = await this.#list(file, signal);
-    const uncompressedBytes = await this.#readThrough(file, options, signal);
+    const uncompressedBytes = options.uncompressedBytes ?? (await this.#readThrough(file, options, signal));
     const ruledOut = options.own ? new Map<number, string>() : await this.#readStatements(file, signal);
     const extensions = new Set([...options.allowedExtensions, 'plpgsql']);
     const selection = select(entries, { own: options.own, extensions, ruledOut });

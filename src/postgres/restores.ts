@@ -11,6 +11,7 @@ import { PostgresServers } from './postgres-servers.js';
 import { runRestore } from './restore-run.js';
 import { countedTables, countRows, totalOf } from './row-counts.js';
 import { type Server } from './server.js';
+import { freeBytesOf } from './server-room.js';
 import { LONG_MS, type Session } from './session.js';
 import {
   closeShadow,
@@ -138,6 +139,11 @@ export class Restores {
   /** Bytes of a database; 0 for one that is not there. */
   databaseBytes(server: string, database: string, signal: AbortSignal): Promise<number> {
     return sizeOf(this.servers.server(server), database, signal);
+  }
+
+  /** Bytes that are free where the server keeps its data; undefined where that cannot be told. */
+  freeBytes(server: string, signal: AbortSignal): Promise<number | undefined> {
+    return freeBytesOf(this.servers.server(server), signal);
   }
 
   get #applicationName(): string {

@@ -1,6 +1,6 @@
 import { constants, createReadStream, type BigIntStats } from 'node:fs';
 import { lstat, mkdir, open, readdir, rmdir, stat, statfs, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Readable } from 'node:stream';
 import { asError } from './as-error.js';
 import { BodyReader } from './body-reader.js';
@@ -27,6 +27,12 @@ export class LocalStorage implements StorageProvider {
     readonly name: string,
     private readonly root: string,
   ) {}
+
+  /** Where an object lies, for readers on this machine; it may not be there. */
+  file(key: string): string {
+    assertKey(key);
+    return resolve(this.root, key);
+  }
 
   /** Makes the folder where it is not there. One that is missing later is an error: its file system is not mounted. */
   async prepare(): Promise<void> {

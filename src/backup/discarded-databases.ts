@@ -1,0 +1,49 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { type RestoreNames } from '../postgres/shadow.js';
+import { Restores } from '../postgres/restores.js';
+import { type TenantNames } from '../postgres/tenant.js';
+import { DiscardedDatabase } from './discarded-database.entity.js';
+
+/** Databases that nothing needs any more: written down with what made them so, dropped afterwards. */
+@Injectable()
+export class DiscardedDatabases {
+  readonly #logger = new Logger('Backup');
+
+  constructor(
+    private readonly source: DataSource,
+    private readonly restores: Restores,
+  ) {}
+
+  /** What a restore has left and could not remove. */
+  async addShadow(instanceId: string, tenant: TenantNames, names: RestoreNames, manager: EntityManager): Promise<void> {
+    await manager.query(
+      `INSERT INTO discarded_database (server, database, instance_id, shadow) VALUES ($1, $2, $3, $4)
+       ON CONFLICT DO NOTHING`,
+      [tenant.server, names.database, instanceId, { tenant, names }],
+    );
+  }
+
+  /** @throws BrokerError server_unreachable, database_in_use */
+  async dropOf(instanceId: string, signal: AbortSignal): Promise<void> {
+    for (const each of await this.source.manager.findBy(DiscardedDatabase, { instanceId }))
+      await this.#drop(each, signal);
+  }
+
+  /** All of a server, or of all; what cannot be dropped now stays for later. */
+  async drop(signal: AbortSignal, server?: string): Promise<void> {
+    const all = await this.source.manager.findBy(DiscardedDatabase, server === undefined ? {} : { server });
+    for (const each of all) {
+      if (signal.aborted) return;
+      await this.#drop(each, signal).catch((error: unknown) =>
+        this.#logger.warn(`database ${each.database} on server ${each.server} is dropped later: ${String(error)}`),
+      );
+    }
+  }
+
+  async #drop({ server, database, shadow }: DiscardedDatabase, signal: AbortSignal): Promise<void> {
+    if (shadow === null) await this.restores.dropRestorePoint(server, database, signal);
+    else await this.restores.discardShadow(shadow.tenant, shadow.names, signal);
+    await this.source.manager.delete(DiscardedDatabase, { server, database });
+  }
+}
