@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type S3StorageConfig } from '../../src/config/storages.js';
 import { Secret } from '../../src/config/secret.js';
@@ -72,7 +72,8 @@ export async function openS3Bench(server: S3Server, prefix: string): Promise<Sto
 /** Multipart uploads that have neither ended nor been given up, and what the server itself has left of any. */
 export async function uploadsIn({ client, dir }: S3Server, bucket: string): Promise<string[]> {
   const { Uploads = [] } = await client.listMultipartUploads({ Bucket: bucket });
-  const files = readdirSync(join(dir, bucket, '.sgwtmp'), { recursive: true, withFileTypes: true });
+  const work = join(dir, bucket, '.sgwtmp');
+  const files = existsSync(work) ? readdirSync(work, { recursive: true, withFileTypes: true }) : [];
   return [
     ...Uploads.map(({ Key, UploadId }) => `${Key} ${UploadId}`),
     ...files.filter((file) => !file.isDirectory()).map((file) => join(file.parentPath, file.name)),
