@@ -11,6 +11,8 @@ import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { namesOf, tenantLimits } from './plan-limits.js';
 import { Sealing } from './sealing.js';
 
+/** Within the hold, which is not renewed meanwhile. */
+const TAKE_BACK_MS = LEASE_MS / 2;
 const ABANDON_RETRY_MS = 500;
 
 export type BindingToMake = Pick<ServiceBinding, 'instanceId' | 'id' | 'role' | 'access' | 'sealedPassword'>;
@@ -83,7 +85,7 @@ export class BindingWork {
         await this.bindings.abandon(instanceId, id);
         return;
       }
-      const dropped = await this.databases.dropBinding(namesOf(instance), role, AbortSignal.timeout(LEASE_MS / 3)).then(
+      const dropped = await this.databases.dropBinding(namesOf(instance), role, AbortSignal.timeout(TAKE_BACK_MS)).then(
         () => true,
         () => false,
       );

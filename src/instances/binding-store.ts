@@ -17,7 +17,7 @@ export interface Forsaken {
 }
 
 /** How long a broker may go without renewing before another one may go on with its binding. */
-export const LEASE_MS = 30_000;
+export const LEASE_MS = 15_000;
 
 const LEASE = `now() + interval '${LEASE_MS} milliseconds'`;
 const FREE = '(runner IS NULL OR lease_until IS NULL OR lease_until < now())';

@@ -91,7 +91,7 @@ describe('when a broker is killed', () => {
     await until('the jobs to end', async () => (await home.estate.look()).jobs.length === 0);
     await home.estate.expectExactly(['comes', 'shared'], ['shared/half']);
     expectDone(await platform.unbind('shared', 'half'), 200);
-    for (const id of ['comes', 'shared']) expectDone(await platform.deprovision(id, later), 200);
+    for (const id of ['comes', 'shared']) expectDone(await platform.deprovision(id), 200);
   });
 });
 
@@ -116,7 +116,7 @@ describe('a broker that stops gracefully', () => {
       expect(await leaving.stop()).toBe(0);
     });
     expect((await other.platform.ended('handed-over')).body['state']).toBe('succeeded');
-    expectDone(await other.platform.deprovision('handed-over', later), 200);
+    expectDone(await other.platform.deprovision('handed-over'), 200);
     await other.home.estate.expectExactly([]);
   });
 });
