@@ -10,6 +10,9 @@ import { concurrency } from './refusals.js';
 /** How long last_operation still says that a deleted instance was deleted. */
 const TOMBSTONE_MS = 3_600_000;
 
+/** Backups and their like are no concern of the platform's. */
+const PLATFORM_KINDS = ['provision', 'update', 'deprovision'] as const;
+
 @Injectable()
 export class InstanceQueries {
   constructor(
@@ -31,7 +34,7 @@ export class InstanceQueries {
 
   /** Of the operation that a 202 gave, else of the newest one. */
   async lastOperation(id: string, operationId: string | undefined): Promise<LastOperationAnswer> {
-    const [instance, newest] = await Promise.all([this.instances.find(id), this.operations.latest(id)]);
+    const [instance, newest] = await Promise.all([this.instances.find(id), this.operations.latest(id, PLATFORM_KINDS)]);
     if (newest === null) return withoutOperation(instance);
     const operation = operationId === undefined || operationId === newest.id ? newest : await this.#of(id, operationId);
     if (operation.kind === 'deprovision' && operation.state === 'succeeded') assertRemembered(operation);

@@ -50,6 +50,10 @@ export interface OperationHandler {
   readonly kind: OperationKind;
   /** Moves much data: at most `operations.parallel` of all such kinds together run on a broker. */
   readonly heavy?: true;
+  /** Its pace is that of a caller who sends: it takes no place of others. */
+  readonly unmetered?: true;
+  /** Brokers that are no workers do it too, as what it needs is there. */
+  readonly everywhere?: true;
   /**
    * It keeps its own deadline instead of `operations.deadline`. An attempt that gets too long for the queue is handed
    * over in between.

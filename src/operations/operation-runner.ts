@@ -14,6 +14,9 @@ import { type Operation, type OperationKind } from './operation.entity.js';
 /** How many operations of light kinds run at once on a broker. */
 const LIGHT_PARALLEL = 16;
 
+/** How many of an unmetered kind are taken at once. */
+const UNMETERED_PARALLEL = 100;
+
 /** How often other brokers' work and cancels are looked for, in ms. */
 const TICK_MS = 1_000;
 
@@ -59,6 +62,7 @@ export class OperationRunner {
   }
 
   handle(handler: OperationHandler): void {
+    if (!handler.everywhere && !this.config.operations.roles.includes('worker')) return;
     if (this.handlers.has(handler.kind)) throw new Error(`two handlers of ${handler.kind}`);
     this.handlers.set(handler.kind, handler);
   }
@@ -158,17 +162,21 @@ export class OperationRunner {
   }
 
   private free(kind: OperationKind): number {
-    const all = this.isHeavy(kind) ? this.config.operations.parallel : LIGHT_PARALLEL;
+    const kindClass = this.classOf(kind);
+    if (kindClass === 'unmetered') return UNMETERED_PARALLEL;
+    const all = kindClass === 'heavy' ? this.config.operations.parallel : LIGHT_PARALLEL;
     const busy = [...this.runs.values()].filter((run) => !run.waiting && this.sameClass(run.operation.kind, kind));
     return all - busy.length;
   }
 
   private sameClass(one: OperationKind, other: OperationKind): boolean {
-    return this.isHeavy(one) === this.isHeavy(other);
+    return this.classOf(one) === this.classOf(other);
   }
 
-  private isHeavy(kind: OperationKind): boolean {
-    return this.handlers.get(kind)?.heavy === true;
+  private classOf(kind: OperationKind): 'heavy' | 'unmetered' | 'light' {
+    const handler = this.handlers.get(kind);
+    if (handler?.unmetered) return 'unmetered';
+    return handler?.heavy ? 'heavy' : 'light';
   }
 
   private async tick(): Promise<void> {

@@ -5,6 +5,7 @@ import { type Requester } from '../auth/requester.js';
 import { BrokerError, type ErrorCode } from '../errors.js';
 import {
   Operation,
+  OPERATION_KINDS,
   type OperationKind,
   type OperationMemo,
   type OperationProgress,
@@ -186,9 +187,9 @@ export class OperationStore {
     return (await this.select(where, [instanceId]))[0] ?? null;
   }
 
-  async latest(instanceId: string, kind?: OperationKind): Promise<Operation | null> {
-    const where = `WHERE instance_id = $1 AND ($2::text IS NULL OR kind = $2)`;
-    const rows = await this.select(`${where} ORDER BY created_at DESC, id DESC LIMIT 1`, [instanceId, kind ?? null]);
+  async latest(instanceId: string, kinds: readonly OperationKind[] = OPERATION_KINDS): Promise<Operation | null> {
+    const where = `WHERE instance_id = $1 AND kind = ANY($2::text[])`;
+    const rows = await this.select(`${where} ORDER BY created_at DESC, id DESC LIMIT 1`, [instanceId, kinds]);
     return rows[0] ?? null;
   }
 

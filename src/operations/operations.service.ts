@@ -38,7 +38,7 @@ export class OperationsService {
   /** After the state database is connected. Tries until the database answers; rejects when the signal aborts. */
   async start(signal?: AbortSignal): Promise<void> {
     await this.untilReached(() => this.queue.start(this.runner.kinds), signal);
-    if (this.config.operations.roles.includes('worker')) await this.untilReached(() => this.runner.start(), signal);
+    await this.untilReached(() => this.runner.start(), signal);
     this.waiters.start();
   }
 
@@ -110,9 +110,9 @@ export class OperationsService {
     return this.store.active(instanceId);
   }
 
-  /** The newest one, of that kind where it is given. */
-  latest(instanceId: string, kind?: OperationKind): Promise<Operation | null> {
-    return this.store.latest(instanceId, kind);
+  /** The newest one, of one of the kinds where they are given. */
+  latest(instanceId: string, kinds?: readonly OperationKind[]): Promise<Operation | null> {
+    return this.store.latest(instanceId, kinds);
   }
 
   /** All that are queued or running, oldest first. */

@@ -78,7 +78,7 @@ it('runs what was begun, at once, and tells who waits', async () => {
   expect(ended.finishedAt).toBeInstanceOf(Date);
   expect(await one.operations.active(begun.instanceId)).toBeNull();
   expect(await one.operations.latest(begun.instanceId)).toMatchObject({ id: begun.id });
-  expect(await one.operations.latest(begun.instanceId, 'update')).toBeNull();
+  expect(await one.operations.latest(begun.instanceId, ['update'])).toBeNull();
 });
 
 it('runs many at once without a poll between them', async () => {
