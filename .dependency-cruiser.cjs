@@ -15,7 +15,7 @@ module.exports = {
     only('auth', ['config']),
     only('http', ['config', 'auth']),
     only('postgres', ['config']),
-    only('storage', ['config', 'auth']),
+    only('storage', ['config', 'auth', 'http']),
     only('instances', ['config', 'auth', 'state']),
     only('operations', ['config', 'auth', 'http', 'state']),
     only('broker', ['config', 'auth', 'http', 'instances', 'operations', 'postgres']),
