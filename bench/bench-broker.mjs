@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCluster, BROKER_ROLE, makeServerFolder, STATE, SUPERUSER } from '../embedded/cluster.mjs';
@@ -16,8 +16,11 @@ import { createSteps } from '../embedded/steps.mjs';
  * @typedef {object} BenchBroker
  * @property {string} url
  * @property {{ username: string, password: string }} platform
+ * @property {{ username: string, password: string }} admin
  * @property {number} pid of the broker
+ * @property {import('../embedded/find-postgres.mjs').Postgres} postgres
  * @property {string} postgresVersion
+ * @property {string} folder for files of the measurement, on the same disk as all else
  * @property {(database?: string) => string} superuserUrl
  * @property {string} brokerUrl
  * @property {string} stateUrl
@@ -27,8 +30,11 @@ import { createSteps } from '../embedded/steps.mjs';
 
 const secret = () => randomBytes(16).toString('hex');
 
-/** @param {{ maxConnections: number }} options @returns {Promise<BenchBroker>} */
-export async function startBenchBroker({ maxConnections }) {
+/**
+ * @param {{ maxConnections: number, more?: Record<string, unknown> }} options `more`: further keys of the configuration
+ * @returns {Promise<BenchBroker>}
+ */
+export async function startBenchBroker({ maxConnections, more = {} }) {
   const steps = createSteps();
   const signal = new AbortController().signal;
   await prepareCheckout(steps, signal);
@@ -52,18 +58,20 @@ export async function startBenchBroker({ maxConnections }) {
   const brokerUrl = url(BROKER_ROLE, passwords.broker, 'postgres');
   const stateUrl = url(STATE, passwords.state, STATE);
   const platform = { username: 'platform', password: secret() };
+  const admin = { username: 'admin', password: secret() };
   const config = join(folder, 'broker.json');
   mkdirSync(join(folder, 'broker'), { mode: 0o700 });
   writeFileSync(
     config,
     JSON.stringify({
       data_dir: join(folder, 'broker'),
-      http: { port: 0 },
+      http: { port: 0, sync_wait: '1h' },
       platform: { credentials: [platform] },
-      admin: { credentials: [{ username: 'admin', password: secret() }] },
+      admin: { credentials: [admin] },
       state: { url: stateUrl, encryption_keys: [{ id: 'bench', secret: randomBytes(32).toString('base64') }] },
       servers: [{ name: 'default', url: brokerUrl, sslmode: 'disable', max_connections: maxConnections }],
       log: { level: 'info', format: 'json' },
+      ...more,
     }),
     { mode: 0o600 },
   );
@@ -75,8 +83,11 @@ export async function startBenchBroker({ maxConnections }) {
   return {
     url: messages[0]?.ready ?? '',
     platform,
+    admin,
     pid: broker.pid ?? 0,
+    postgres,
     postgresVersion: postgres.version,
+    folder,
     superuserUrl: (database = 'postgres') => url(SUPERUSER, passwords.postgres, database),
     brokerUrl,
     stateUrl,
@@ -89,10 +100,4 @@ export async function startBenchBroker({ maxConnections }) {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** Resident memory of a process in MB. @param {number} pid */
-export function residentMegabytes(pid) {
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kilobytes) / 1024;
 }

@@ -7,11 +7,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import pg from 'pg';
 import { PROJECT } from '../embedded/project.mjs';
 import { findFreePort } from '../embedded/server.mjs';
-import { residentMegabytes, startBenchBroker } from './bench-broker.mjs';
+import { startBenchBroker } from './bench-broker.mjs';
 import { keep, median, round } from './figures.mjs';
 import { machineFacts } from './machine.mjs';
 import { PlatformClient } from './platform-client.mjs';
 import { record, Replay } from './recorded-sql.mjs';
+import { residentMegabytes } from './resident-memory.mjs';
 
 /** @typedef {import('./bench-broker.mjs').BenchBroker} BenchBroker */
 /** @typedef {import('./recorded-sql.mjs').Recording} Recording */
