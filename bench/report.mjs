@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { keep } from './outages.mjs';
+import { keep } from './figures.mjs';
 import { machineFacts } from './machine.mjs';
 
 /** @typedef {import('./pairs.mjs').Compared} Compared */
