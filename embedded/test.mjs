@@ -4,6 +4,7 @@ import { obtainPostgres } from './obtain-postgres.mjs';
 import { prepareCheckout, prepareTools } from './prepare.mjs';
 import { ProgramError } from './run.mjs';
 import { createSteps } from './steps.mjs';
+import { versitygwBinary } from './versitygw.mjs';
 
 /** Far beyond what all of it takes: something hangs. */
 const TIME_LIMIT = 20 * 60_000;
@@ -18,6 +19,7 @@ async function test(args) {
   await prepareTools(steps, signal);
   await obtainPostgres(process.env, steps, signal);
   const tally = await check('build', () => prepareCheckout(steps, signal));
+  add(tally, await check('versitygw, the S3 server of the tests', () => versitygwBinary({ steps, signal })));
   if (args.length === 0) add(tally, await runChecks(signal));
   return add(tally, await runJest(args, signal));
 }

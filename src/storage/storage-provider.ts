@@ -25,7 +25,7 @@ export interface PutOptions {
  * what is there already is compared, not trusted. A token that the storage no longer knows starts anew, and `begun` is
  * told the new one.
  */
-export interface ResumableUpload {
+interface ResumableUpload {
   token?: string;
   begun(token: string): Promise<void>;
 }
