@@ -3,6 +3,9 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 /** Who may call a route: the platform (Open Service Broker API), the admins, or anybody. */
 export type RealmName = 'platform' | 'admin' | 'public';
 
+/** Where `RouteConfig` of @nestjs/platform-fastify keeps its argument. */
+const ROUTE_CONFIG = '__fastify_route_config__';
+
 const marked = new WeakSet<object>();
 
 /**
@@ -21,5 +24,7 @@ export function Realm(realm: RealmName): ClassDecorator & MethodDecorator {
 
 function mark(target: object, key: string | symbol, descriptor: PropertyDescriptor, realm: RealmName): void {
   marked.add(descriptor.value as object);
-  RouteConfig({ realm })(target, key, descriptor);
+  // Of a route that has other settings too, these stay.
+  const known = Reflect.getMetadata(ROUTE_CONFIG, descriptor.value as object) as object | undefined;
+  RouteConfig({ ...known, realm })(target, key, descriptor);
 }

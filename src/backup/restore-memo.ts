@@ -29,5 +29,5 @@ export interface RestoreMemo {
 
 /** As the handlers of this module wrote it, and nobody else. */
 export function restoreMemoOf({ memo }: Operation): RestoreMemo {
-  return memo as RestoreMemo;
+  return memo;
 }

@@ -5,9 +5,11 @@ import { InstancesModule } from '../instances/instances.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { PostgresModule } from '../postgres/postgres.module.js';
+import { StorageModule } from '../storage/storage.module.js';
 import { BackupModule } from './backup.module.js';
 import { DiscardedDatabase } from './discarded-database.entity.js';
 import { DiscardedDatabases } from './discarded-databases.js';
+import { Receptions } from './reception.js';
 import { RestoreArchive } from './restore-archive.js';
 import { RestoreController } from './restore.controller.js';
 import { RestoreHandler } from './restore.handler.js';
@@ -19,8 +21,13 @@ import { ServerRoom } from './server-room.js';
 import { ShadowFilling } from './shadow-filling.js';
 import { Swapping } from './swapping.js';
 import { UndoRestoreHandler } from './undo-restore.handler.js';
+import { UploadChecks } from './upload-checks.js';
+import { UploadController } from './upload.controller.js';
+import { UploadHandler } from './upload.handler.js';
+import { UploadReceiving } from './upload-receiving.js';
+import { UploadService } from './upload.service.js';
 
-/** Restores, undos and restore points, and the API for them. */
+/** Restores, undos, restore points and uploads, and the API for them. */
 @Module({
   imports: [
     TypeOrmModule.forFeature([RestorePoint, DiscardedDatabase]),
@@ -28,10 +35,12 @@ import { UndoRestoreHandler } from './undo-restore.handler.js';
     InstancesModule,
     OperationsModule,
     PostgresModule,
+    StorageModule,
   ],
-  controllers: [RestoreController],
+  controllers: [RestoreController, UploadController],
   providers: [
     DiscardedDatabases,
+    Receptions,
     RestoreArchive,
     RestoreHandler,
     RestorePoints,
@@ -41,6 +50,10 @@ import { UndoRestoreHandler } from './undo-restore.handler.js';
     ShadowFilling,
     Swapping,
     UndoRestoreHandler,
+    UploadChecks,
+    UploadHandler,
+    UploadReceiving,
+    UploadService,
   ],
   exports: [RestoreUpkeep],
 })
@@ -49,12 +62,13 @@ export class RestoreModule implements OnModuleInit {
     private readonly operations: OperationsService,
     private readonly restore: RestoreHandler,
     private readonly undo: UndoRestoreHandler,
+    private readonly upload: UploadHandler,
     private readonly removal: InstanceRemoval,
     private readonly upkeep: RestoreUpkeep,
   ) {}
 
   onModuleInit(): void {
-    for (const handler of [this.restore, this.undo]) this.operations.handle(handler);
+    for (const handler of [this.restore, this.undo, this.upload]) this.operations.handle(handler);
     this.removal.before((instance, signal) => this.upkeep.clear(instance.id, signal));
   }
 }

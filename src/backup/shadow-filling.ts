@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
-import { TRUSTED_EXTENSIONS } from '../config/default-catalog.js';
 import { BrokerError } from '../errors.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { type OperationContext } from '../operations/operation-handler.js';
@@ -9,12 +8,11 @@ import { Archives, type InspectedArchive } from '../postgres/archives.js';
 import { type Filled, Restores } from '../postgres/restores.js';
 import { type RestoreNames } from '../postgres/shadow.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
+import { allowedExtensions, archiveLimit } from './archive-limits.js';
 import { namesOf } from './backup-preflight.js';
 import { type FetchedArchive } from './restore-archive.js';
 import { ServerRoom } from './server-room.js';
 
-/** Text of an archive may be larger than what it becomes in the database: binary data are written in hexadecimal. */
-const TEXT_SHARE = 2;
 /** The data, and about as much in the write-ahead log. */
 const ROOM_SHARE = 2;
 
@@ -48,13 +46,12 @@ export class ShadowFilling {
     { archive: { file, manifest }, own }: FillAsk,
   ): Promise<InspectedArchive> {
     const ofBackup = own ? (manifest.dump?.extensions.map(({ name }) => name) ?? []) : [];
-    const limit = instance.limits.storage_bytes;
     const inspected = await this.archives.inspect(
       file,
       {
         own,
         allowedExtensions: [...allowedExtensions(instance), ...ofBackup],
-        maxBytes: own || limit === undefined ? undefined : limit * TEXT_SHARE,
+        maxBytes: own ? undefined : archiveLimit(instance),
         onProgress: progress,
       },
       signal,
@@ -124,11 +121,6 @@ export class ShadowFilling {
     await this.extend(instance, shadow.database, context.signal);
     return filled;
   }
-}
-
-/** What an archive that was made elsewhere may bring along. */
-export function allowedExtensions({ limits }: ServiceInstance): readonly string[] {
-  return limits.extensions ?? TRUSTED_EXTENSIONS;
 }
 
 function leavesTablesOut({ leftOut }: InspectedArchive): boolean {

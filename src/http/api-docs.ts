@@ -6,7 +6,15 @@ import type * as Swagger from '@nestjs/swagger';
  */
 type SwaggerPackage = typeof Swagger;
 type DecoratorName =
-  'ApiBasicAuth' | 'ApiHeader' | 'ApiOperation' | 'ApiProperty' | 'ApiPropertyOptional' | 'ApiResponse' | 'ApiTags';
+  | 'ApiBasicAuth'
+  | 'ApiBody'
+  | 'ApiConsumes'
+  | 'ApiHeader'
+  | 'ApiOperation'
+  | 'ApiProperty'
+  | 'ApiPropertyOptional'
+  | 'ApiResponse'
+  | 'ApiTags';
 type Decorate = (...target: unknown[]) => void;
 
 const pending: ((swagger: SwaggerPackage) => void)[] = [];
@@ -23,6 +31,8 @@ function later<Name extends DecoratorName>(name: Name): SwaggerPackage[Name] {
 }
 
 export const ApiBasicAuth = later('ApiBasicAuth');
+export const ApiBody = later('ApiBody');
+export const ApiConsumes = later('ApiConsumes');
 export const ApiHeader = later('ApiHeader');
 export const ApiOperation = later('ApiOperation');
 export const ApiProperty = later('ApiProperty');

@@ -16,15 +16,15 @@ import { ProblemFilter, answerError } from './problem.filter.js';
 import { installRequestHooks } from './request-hooks.js';
 import { requestIdOf } from './request-id.js';
 import { KnownRoutes } from './routes.js';
+import { installStreamedBodies } from './streamed-body.js';
 import { readTls } from './tls.js';
 import { createValidationPipe } from './validation.js';
 
 /** An id of 255 characters, each of up to four bytes, each byte percent-encoded. */
 const MAX_ENCODED_ID = 255 * 4 * 3;
 
-/** Longest time for a request's headers to arrive, and for all of it, in ms. */
+/** Longest time for a request's headers to arrive, in ms; streamed-body.ts limits that of its body. */
 const HEADERS_TIMEOUT = 20_000;
-const REQUEST_TIMEOUT = 60_000;
 
 /** Longer than the Gorouter keeps an idle connection (90 s), so that it never uses one that was just closed. */
 const KEEP_ALIVE_TIMEOUT = 95_000;
@@ -55,6 +55,7 @@ export async function createHttpApp(
     authenticator: app.get(Authenticator, { strict: false }),
   });
   installBodyParser(fastify);
+  installStreamedBodies(fastify);
   app.useGlobalFilters(new ProblemFilter(log));
   app.useGlobalPipes(createValidationPipe());
   app.get(ApiDescription).describe(app);
@@ -66,7 +67,7 @@ function serverOptions(config: BrokerConfig['http'], log: Logger): FastifyServer
     ...(config.tls === undefined ? {} : { https: readTls(config.tls) }),
     trustProxy: config.trusted_proxies.length === 0 ? false : [...config.trusted_proxies],
     bodyLimit: JSON_LIMIT,
-    requestTimeout: REQUEST_TIMEOUT,
+    requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
