@@ -8,9 +8,11 @@ import { OperationsService } from '../operations/operations.service.js';
 import { ArchiveRemains } from './archive-remains.js';
 import { BackupService } from './backup.service.js';
 import { BackupStore } from './backup-store.js';
+import { type Backup } from './backup.entity.js';
 import { LeftUploads } from './left-uploads.js';
 
 const EVERY_MS = 5_000;
+const DELETE_WAIT_MS = 60_000;
 const FIRST_PAUSE_MS = 15_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 
@@ -76,11 +78,15 @@ export class BackupJanitor {
     await this.backups.noteOrphans();
     for (const backup of await this.backups.orphans(this.config.backups.keep_after_deprovision)) {
       if (stopped.aborted || !this.#isDue(`${backup.operationId} ${backup.name}`)) continue;
-      await this.service.beginDelete(backup, {
-        requestedBy: { realm: 'broker' },
-        requestId: `janitor-${randomUUID()}`,
-      });
+      await this.#delete(backup, stopped).catch((error: unknown) => this.#later(stopped, error));
     }
+  }
+
+  /** One after the other: an instance has one operation at a time. */
+  async #delete(backup: Backup, stopped: AbortSignal): Promise<void> {
+    const caller = { requestedBy: { realm: 'broker' as const }, requestId: `janitor-${randomUUID()}` };
+    const { id } = await this.service.beginDelete(backup, caller);
+    await this.operations.settled(id, DELETE_WAIT_MS, stopped);
   }
 
   #isDue(key: string): boolean {

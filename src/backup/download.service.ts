@@ -78,6 +78,7 @@ export class DownloadService {
   async *#checked(backup: Backup, body: Readable): AsyncGenerator<Buffer> {
     try {
       yield* checkedArchive(body, backup);
+      if (backup.state === 'damaged') await this.backups.mark(backup, 'available');
     } catch (error) {
       throw await this.#noted(backup, error);
     }

@@ -1,0 +1,202 @@
+import { BrokerError } from '../../../src/errors.js';
+import { type OperationContext, type OperationHandler } from '../../../src/operations/operation-handler.js';
+import { type Operation } from '../../../src/operations/operation.entity.js';
+import { withEta } from '../../../src/operations/progress-writer.js';
+import { type Cluster, startCluster } from '../../support/cluster.js';
+import { gate, type OperationsNode, startNode } from '../../support/operations-node.js';
+import { until } from '../../support/until.js';
+
+let cluster: Cluster;
+let asker: OperationsNode;
+const nodes: OperationsNode[] = [];
+let instances = 0;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  asker = await startNode({ stateUrl: cluster.stateUrl(), operations: { roles: ['api'] } });
+});
+
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((node) => node.stop()));
+});
+
+afterAll(async () => {
+  await asker.stop();
+  await cluster.remove();
+});
+
+async function worker(handler: Partial<OperationHandler>, node?: string): Promise<OperationsNode> {
+  const run = () => Promise.resolve({});
+  const started = await startNode({
+    stateUrl: cluster.stateUrl(),
+    operations: { parallel: 1, grace: '1ms' },
+    handlers: [{ kind: 'backup', run, ...handler }],
+    ...(node === undefined ? {} : { node }),
+  });
+  nodes.push(started);
+  return started;
+}
+
+function begin(): Promise<Operation> {
+  const instanceId = `instance ${++instances}`;
+  return asker.operations.begin({ kind: 'backup', instanceId, requestedBy: { realm: 'broker' }, requestId: 'r' });
+}
+
+function seen(id: string, wanted: (operation: Operation) => boolean): Promise<Operation> {
+  return until('the operation to be as wanted', async () => {
+    const operation = await asker.operations.find(id);
+    return wanted(operation) && operation;
+  });
+}
+
+/** Resolves when the attempt is asked to end. */
+function stopped({ signal }: OperationContext): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
+}
+
+it('what a handler remembers is there for the next attempt, and for the undo', async () => {
+  const memos: unknown[] = [];
+  const one = await worker({
+    run: async (context) => {
+      await context.remember({ file: 'a', role: 'r' });
+      await context.remember({ file: null, more: { deep: [1] } });
+      await stopped(context);
+      return {};
+    },
+  });
+  const { id } = await begin();
+  await seen(id, ({ memo }) => memo['more'] !== undefined);
+  await one.stop();
+  await worker({
+    run: (context) => {
+      memos.push({ ...context.operation.memo });
+      return Promise.reject(new BrokerError('dump_failed', 'no'));
+    },
+    undo: ({ operation }) => {
+      memos.push({ ...operation.memo });
+      return Promise.resolve({});
+    },
+  });
+  expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'failed', attempt: 2 });
+  const memo = { file: null, role: 'r', more: { deep: [1] } };
+  expect(memos).toEqual([memo, memo]);
+});
+
+it('shows the last error and the next try while it waits, and leaves its place to others meanwhile', async () => {
+  const { open, pass } = gate();
+  const next = new Date(Date.now() + 3_600_000);
+  let waiting = '';
+  await worker({
+    heavy: true,
+    run: async (context) => {
+      if (context.operation.id !== waiting) return {};
+      await context.phase('uploading');
+      await context.waiting(new BrokerError('storage_unreachable', 'away'), next);
+      await pass(context);
+      await context.phase('uploading');
+      return {};
+    },
+  });
+  const first = await begin();
+  waiting = first.id;
+  const shown = await seen(first.id, ({ nextTryAt }) => nextTryAt !== null);
+  expect(shown).toMatchObject({
+    state: 'running',
+    phase: 'uploading',
+    error: { code: 'storage_unreachable', detail: 'away' },
+    nextTryAt: next,
+  });
+  const second = await begin();
+  expect(await asker.operations.settled(second.id, 30_000)).toMatchObject({ state: 'succeeded' });
+  open();
+  expect(await asker.operations.settled(first.id, 30_000)).toMatchObject({
+    state: 'succeeded',
+    error: null,
+    nextTryAt: null,
+  });
+});
+
+it('shows progress with what is left, reckoned from what is done', async () => {
+  const { open, pass } = gate();
+  await worker({
+    run: async (context) => {
+      await context.phase('dumping');
+      for (const bytes of [1, 2, 50]) context.progress({ bytes, total_bytes: 200 });
+      await pass(context);
+      await context.phase('recording');
+      return {};
+    },
+  });
+  const { id } = await begin();
+  const { progress } = await seen(id, (operation) => operation.progress.bytes !== undefined);
+  expect(progress).toMatchObject({ bytes: 50, total_bytes: 200, percent: 25, eta_ms: expect.any(Number) as number });
+  open();
+  expect(await asker.operations.settled(id, 30_000)).toMatchObject({ phase: 'recording', progress: {} });
+});
+
+it('reckons percent and time where they can be known', () => {
+  expect(withEta({ bytes: 10 }, 1000)).toEqual({ bytes: 10 });
+  expect(withEta({ percent: 0 }, 1000)).toEqual({ percent: 0 });
+  expect(withEta({ bytes: 0, total_bytes: 0 }, 1000)).toEqual({ bytes: 0, total_bytes: 0 });
+  expect(withEta({ percent: 20 }, 1000)).toEqual({ percent: 20, eta_ms: 4000 });
+  expect(withEta({ bytes: 300, total_bytes: 200 }, 1000)).toEqual({
+    bytes: 300,
+    total_bytes: 200,
+    percent: 100,
+    eta_ms: 0,
+  });
+});
+
+describe('bound to a node', () => {
+  const attempts: string[] = [];
+  const bound = (until: string): Partial<OperationHandler> => ({
+    run: async (context) => {
+      attempts.push(`run at ${context.operation.runner?.split('/')[0]}`);
+      await context.remember({ node: 'home00000000', node_until: until });
+      if (context.operation.attempt === 1) await stopped(context);
+      return {};
+    },
+    undo: ({ operation }) => {
+      attempts.push(`undo at ${operation.runner?.split('/')[0]}`);
+      return Promise.resolve({});
+    },
+  });
+  const late = new Date(Date.now() + 3_600_000).toISOString();
+
+  beforeEach(() => attempts.splice(0));
+
+  async function leftByHome(until: string): Promise<Operation> {
+    const home = await worker(bound(until), 'home00000000');
+    const operation = await begin();
+    await seen(operation.id, ({ memo }) => memo.node !== undefined);
+    await home.stop();
+    return operation;
+  }
+
+  it('an operation is left to it', async () => {
+    const { id } = await leftByHome(late);
+    await worker(bound(late), 'other0000000');
+    expect(await asker.operations.settled(id, 2_500)).toMatchObject({ state: 'queued', attempt: 1 });
+    await worker(bound(late), 'home00000000');
+    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'succeeded', attempt: 2 });
+    expect(attempts).toEqual(['run at home00000000', 'run at home00000000']);
+  });
+
+  it('an operation is ended by any other once it is cancelled', async () => {
+    const { id } = await leftByHome(late);
+    await worker(bound(late), 'other0000000');
+    expect(await asker.operations.settled(id, 1_500)).toMatchObject({ state: 'queued' });
+    await asker.operations.cancel(id);
+    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'cancelled' });
+    expect(attempts).toEqual(['run at home00000000', 'undo at other0000000']);
+  });
+
+  it('an operation is taken by any other once it has waited too long', async () => {
+    const { id } = await leftByHome(new Date().toISOString());
+    await worker(bound(late), 'other0000000');
+    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'succeeded', attempt: 2 });
+    expect(attempts).toEqual(['run at home00000000', 'run at other0000000']);
+  });
+});
