@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
 import { type Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { Injectable } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { type Measured, type SpoolFile } from './spool-file.js';
@@ -47,10 +48,8 @@ export class Reception {
       });
       accept();
       await arriving;
-      await new Promise<void>((resolve, reject) => {
-        check.once('error', reject);
-        check.end(() => resolve());
-      });
+      check.end();
+      await finished(check);
       signal.throwIfAborted();
       const measured = await file.finish();
       if (sha256 !== undefined && sha256 !== measured.sha256) throw mismatch(sha256, measured.sha256);
