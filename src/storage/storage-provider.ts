@@ -52,7 +52,8 @@ export interface StoredBody {
  *
  * Every call rejects with a `BrokerError` - `storage_unreachable`, `storage_denied`, `storage_missing`, `storage_full`,
  * `storage_failed` - that carries the storage's own message and no secret; with `ObjectNotFoundError`; or, where its
- * signal was aborted, with the signal's reason. A storage that does not answer is found out within 60 seconds.
+ * signal was aborted, with the signal's reason. A service that does not answer is found out within 60 seconds; a mounted
+ * file system that hangs only its mount options can end.
  * What was put is seen by every call that begins afterwards.
  */
 export interface StorageProvider {
