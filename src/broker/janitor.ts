@@ -3,12 +3,16 @@ import { Injectable, Logger } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { BindingStore } from '../instances/binding-store.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
+import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { ForsakenBindings } from './forsaken-bindings.js';
 import { UnsettledInstances } from './unsettled-instances.js';
 
 const EVERY_MS = 15_000;
 
-/** Goes on with what nobody is at: bindings of dead brokers, instances that failed or diverged. Never gives up. */
+/**
+ * Goes on with what nobody is at: bindings of dead brokers, instances that failed or diverged, roles that could not be
+ * dropped. Never gives up.
+ */
 @Injectable()
 export class BrokerJanitor {
   readonly #logger = new Logger('Janitor');
@@ -17,6 +21,7 @@ export class BrokerJanitor {
 
   constructor(
     private readonly servers: PostgresServers,
+    private readonly databases: TenantDatabases,
     private readonly bindings: BindingStore,
     private readonly forsaken: ForsakenBindings,
     private readonly unsettled: UnsettledInstances,
@@ -50,11 +55,11 @@ export class BrokerJanitor {
 
   async #round(stopped: AbortSignal): Promise<void> {
     const [instances, bindings] = await Promise.all([this.unsettled.list(), this.forsaken.list()]);
-    if (instances.length + bindings.length === 0) return;
     const health = await this.servers.health();
     const reachable = new Set(health.filter((server) => server.reachable).map(({ name }) => name));
     for (const binding of bindings) await this.#one(stopped, () => this.forsaken.finish(binding, reachable));
     for (const instance of instances) await this.#one(stopped, () => this.unsettled.settle(instance, reachable));
+    for (const server of reachable) await this.#one(stopped, () => this.databases.dropLeftRoles(server, stopped));
   }
 
   async #one(stopped: AbortSignal, work: () => Promise<void>): Promise<void> {

@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { BrokerError } from '../errors.js';
-import { enter } from './databases.js';
+import { enter } from './enter.js';
 import { roleConnections } from './limits.js';
 import { scramVerifier } from './scram-verifier.js';
 import { codeOf } from './server-fault.js';
@@ -8,7 +7,6 @@ import { type Server } from './server.js';
 import { ident, literal, together } from './sql.js';
 import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
 
-const END_SESSIONS_MS = 8000;
 const TRIES = 5;
 
 export interface NewBinding extends BindingRole {
@@ -39,72 +37,6 @@ export async function createRole(server: Server, names: TenantNames, ask: NewBin
     const again = together(`ALTER ROLE ${role} ${attributes}`, `GRANT ${group} TO ${role}`, settings);
     await server.sessions.query(again, { signal });
   }
-}
-
-/** Ends its sessions and drops the role; what it still owns becomes the owner's. */
-export async function dropRole(server: Server, names: TenantNames, role: string, signal: AbortSignal): Promise<void> {
-  const oid = await lockOut(server, role, signal);
-  if (oid === undefined) return;
-  await endSessions(server, oid, signal);
-  if (!(await tryDrop(server, role, signal))) {
-    await release(server, names, role, oid, signal);
-    if (!(await tryDrop(server, role, signal)))
-      throw new BrokerError('concurrency', 'the role of this binding still owns something: try again later', {
-        retryAfter: 5,
-      });
-  }
-  // A login that had passed its check before the role was locked out shows among the sessions only later.
-  await endSessions(server, oid, signal);
-}
-
-async function lockOut(server: Server, role: string, signal: AbortSignal): Promise<number | undefined> {
-  const text = together(
-    `ALTER ROLE ${ident(role)} NOLOGIN`,
-    `SELECT oid FROM pg_roles WHERE rolname = ${literal(role)}`,
-  );
-  try {
-    const [row] = await server.sessions.query(text, { signal });
-    return row?.['oid'] as number | undefined;
-  } catch (error) {
-    if (codeOf(error) === '42704') return undefined;
-    throw error;
-  }
-}
-
-async function endSessions(server: Server, oid: number, signal: AbortSignal): Promise<void> {
-  const text = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ${oid}`;
-  for (const limit = Date.now() + END_SESSIONS_MS; (await server.sessions.query(text, { signal })).length > 0;) {
-    if (Date.now() > limit)
-      throw new BrokerError('concurrency', 'sessions of this binding do not end: try again later', { retryAfter: 5 });
-    await delay(10, undefined, { signal });
-  }
-}
-
-/** False where objects depend on it. */
-async function tryDrop(server: Server, role: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    await server.sessions.query(`DROP ROLE IF EXISTS ${ident(role)}`, { signal });
-    return true;
-  } catch (error) {
-    if (codeOf(error) === '2BP01') return false;
-    throw error;
-  }
-}
-
-/** In each database that knows the role: its objects to the owner, its rights taken. */
-async function release(server: Server, names: TenantNames, role: string, oid: number, signal: AbortSignal) {
-  const databases = await server.sessions.query(
-    `SELECT DISTINCT d.datname::text AS name FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
-     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ${oid}`,
-    { signal },
-  );
-  const text = together(
-    `GRANT ${ident(role)} TO CURRENT_USER`,
-    `REASSIGN OWNED BY ${ident(role)} TO ${ident(names.ownerRole)}`,
-    `DROP OWNED BY ${ident(role)}`,
-  );
-  for (const row of databases)
-    await enter(server, row['name'] as string, signal, (session) => session.query(text, { signal }));
 }
 
 /**

@@ -1,18 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { BrokerError } from '../errors.js';
-import { type Connector } from './connector.js';
+import { enter } from './enter.js';
 import { changeStatements, creation, extensionFault, type ExtensionChange, removal } from './extensions.js';
 import { databaseConnections, databaseSettings, roleConnections } from './limits.js';
 import { localeClauses } from './locales.js';
+import { dropRoles } from './role-removal.js';
 import { codeOf } from './server-fault.js';
 import { type Server } from './server.js';
 import { LONG_MS, type Session } from './session.js';
 import { ident, literal, together } from './sql.js';
 import { inPhase, type Step } from './step.js';
 import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
-
-const FULL_TRIES = 10;
-const FULL_PAUSE_MS = 300;
 
 export interface NewDatabase {
   locale?: string | undefined;
@@ -185,8 +182,7 @@ export async function dropDatabase(server: Server, names: TenantNames, roles: st
         retryAfter: 5,
       });
     }
-    const all = [...roles, names.readerRole, names.connectRole, names.ownerRole];
-    await server.sessions.query(`DROP ROLE IF EXISTS ${all.map(ident).join(', ')}`, { signal });
+    await dropRoles(server, [...roles, names.readerRole, names.connectRole, names.ownerRole], signal);
   });
 }
 
@@ -198,34 +194,6 @@ export async function databaseSize(
   const text = `SELECT pg_database_size(oid)::float8 AS bytes FROM pg_database WHERE datname = ${literal(names.database)}`;
   const [row] = await server.sessions.query(text, { signal });
   return row?.['bytes'] as number | undefined;
-}
-
-/** A session in a tenant's database. Where the tenant has taken every connection, waits a little for a free one. */
-export async function enter<T>(
-  server: Server,
-  database: string,
-  signal: AbortSignal,
-  work: (session: Session) => Promise<T>,
-  connector?: Connector,
-): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await server.sessions.inDatabase(database, signal, work, connector);
-    } catch (error) {
-      const cause = error instanceof BrokerError ? error.cause : error;
-      if (codeOf(cause) !== '53300') throw error;
-      if (tries === FULL_TRIES)
-        throw new BrokerError(
-          'concurrency',
-          'every connection that the plan allows is in use: close some and try again',
-          {
-            cause,
-            retryAfter: 5,
-          },
-        );
-    }
-    await delay(FULL_PAUSE_MS, undefined, { signal });
-  }
 }
 
 async function presentRoles(server: Server, roles: string[], signal: AbortSignal): Promise<string[]> {

@@ -3,8 +3,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import { BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
 import { BrokerError } from '../errors.js';
-import { dropRole } from './bindings.js';
-import { enter } from './databases.js';
+import { dropRole } from './role-removal.js';
+import { enter } from './enter.js';
 import { type Compression, type DumpFacts } from './dump-facts.js';
 import { adoption, type CatalogFacts, catalogFacts, DumpSnapshot } from './dump-snapshot.js';
 import {

@@ -4,7 +4,7 @@ import { BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
 import { BrokerError } from '../errors.js';
 import { parseList } from './archive-entries.js';
-import { dropRole } from './bindings.js';
+import { dropRole } from './role-removal.js';
 import { type DumpFacts } from './dump-facts.js';
 import { type EphemeralLogin, letPastRowSecurity, makeEphemeralRole, runAs } from './ephemeral-role.js';
 import { PostgresServers } from './postgres-servers.js';

@@ -1,6 +1,6 @@
 import { BrokerError } from '../errors.js';
-import { dropRole } from './bindings.js';
-import { enter } from './databases.js';
+import { dropRole } from './role-removal.js';
+import { enter } from './enter.js';
 import { type BindingRole, type TenantNames } from './tenant.js';
 import { drawEphemeralRole } from './ephemeral-role.js';
 import { creation } from './extensions.js';

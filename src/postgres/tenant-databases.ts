@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { createRole, dropRole, type NewBinding } from './bindings.js';
+import { createRole, type NewBinding } from './bindings.js';
 import {
   changeExtensions,
   createDatabase,
@@ -11,6 +11,7 @@ import {
 import { assertLocale } from './locales.js';
 import { drawBindingRole, drawPassword, drawTenantNames } from './names.js';
 import { PostgresServers } from './postgres-servers.js';
+import { dropLeftRoles, dropRole } from './role-removal.js';
 import { inPhase, type Step } from './step.js';
 import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
 
@@ -79,5 +80,10 @@ export class TenantDatabases {
   /** Ends the role's sessions. What the role owns becomes the instance's; a missing role counts as dropped. */
   dropBinding(names: TenantNames, role: string, signal: AbortSignal): Promise<void> {
     return dropRole(this.servers.server(names.server), names, role, signal);
+  }
+
+  /** Roles that other tenants' grants kept from being dropped: tried again once. */
+  dropLeftRoles(server: string, signal: AbortSignal): Promise<void> {
+    return dropLeftRoles(this.servers.server(server), signal);
   }
 }
