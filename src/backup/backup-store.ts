@@ -113,10 +113,11 @@ export class BackupStore {
   async noteOrphans(): Promise<void> {
     await this.source.query(`
       UPDATE backup SET orphaned_at = gone.at FROM (
-        SELECT instance_id, max(finished_at) AS at FROM operation
-        WHERE kind = 'deprovision' AND state = 'succeeded' GROUP BY instance_id) gone
-      WHERE backup.instance_id = gone.instance_id AND backup.orphaned_at IS NULL
-        AND NOT EXISTS (SELECT FROM service_instance WHERE id = backup.instance_id)`);
+        SELECT instance_id, name, (SELECT max(finished_at) FROM operation
+            WHERE operation.instance_id = backup.instance_id AND kind = 'deprovision' AND state = 'succeeded') AS at
+        FROM backup WHERE orphaned_at IS NULL
+          AND NOT EXISTS (SELECT FROM service_instance WHERE id = backup.instance_id)) gone
+      WHERE backup.instance_id = gone.instance_id AND backup.name = gone.name AND gone.at IS NOT NULL`);
     await this.source.query(`
       UPDATE backup SET orphaned_at = NULL WHERE orphaned_at IS NOT NULL
         AND EXISTS (SELECT FROM service_instance WHERE id = backup.instance_id)`);

@@ -98,8 +98,21 @@ export class OperationRunner {
   }
 
   /** A cancel was accepted: an operation that runs here hears of it at once. */
-  cancelled({ id }: Operation): void {
+  cancelled({ id, state }: Operation): void {
     this.runs.get(id)?.stop('cancelled');
+    if (state === 'queued' && this.timer !== undefined) void this.endQueued().catch(() => undefined);
+  }
+
+  /**
+   * A cancel need not wait for a free place. The job stays as it is until the end removes it: should this broker die,
+   * somebody takes it as any other.
+   */
+  private async endQueued(): Promise<void> {
+    const ids = await this.store.toCancel(this.kinds);
+    if (ids.length === 0) return;
+    const { node, runner } = this.identity;
+    const claims = await this.dataSource.transaction((manager) => this.store.claim(manager, ids, node, runner));
+    for (const claim of claims) this.launch(claim, { id: claim.operation.id, retryCount: 0 });
   }
 
   private async takeWanted(): Promise<void> {
@@ -187,6 +200,7 @@ export class OperationRunner {
       this.ticks++;
       if (this.ticks % BEAT_TICKS === 0) await this.beat();
       await this.lookAtOwn();
+      await this.endQueued();
       if (this.ticks % UPKEEP_TICKS === 0) await this.upkeep();
     } catch (error) {
       this.logger.warn(`cannot look after operations: ${String(error)}`);

@@ -160,6 +160,15 @@ export class OperationStore {
     return count === 1;
   }
 
+  /** Of these kinds: queued, and to be cancelled. */
+  async toCancel(kinds: OperationKind[]): Promise<string[]> {
+    const rows = await this.dataSource.query<{ id: string }[]>(
+      `SELECT id FROM operation WHERE state = 'queued' AND cancel_requested AND kind = ANY($1::text[]) LIMIT 100`,
+      [kinds],
+    );
+    return rows.map(({ id }) => id);
+  }
+
   /** Undefined: unknown, decided, or ended. */
   async requestCancel(id: string): Promise<Operation | undefined> {
     if (!UUID.test(id)) return undefined;

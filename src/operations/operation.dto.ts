@@ -52,7 +52,7 @@ class OperationErrorDto {
 export class OperationDto {
   @ApiProperty({ format: 'uuid' }) id: string;
   @ApiProperty({ enum: OPERATION_KINDS }) kind: OperationKind;
-  @ApiProperty() instance_id: string;
+  @ApiProperty({ description: 'Empty for work on a storage.' }) instance_id: string;
   @ApiProperty({ enum: STATES }) state: OperationState;
   @ApiProperty({ type: String, nullable: true, description: 'The step that runs now, or ran last.' })
   phase: string | null;

@@ -49,7 +49,7 @@ export async function fill(cluster: Cluster, tenant: Tenant, mebibytes: number):
 /** How often pg_dump has read the rows of a table. */
 export function timesDumped(cluster: Cluster, table: string): number {
   const log = readFileSync(`${cluster.dir}.log`, 'utf8');
-  return log.split('\n').filter((line) => line.includes(`COPY public.${table} (`) && /to stdout/i.test(line)).length;
+  return log.split('\n').filter((line) => line.includes(`statement: COPY public.${table} (`)).length;
 }
 
 export function s3Storage(server: S3Server, bucket: string, more: Json = {}): Json {

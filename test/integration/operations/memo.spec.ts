@@ -118,6 +118,26 @@ it('shows the last error and the next try while it waits, and leaves its place t
   });
 });
 
+it('a cancel in the queue does not wait for a place', async () => {
+  const { open, pass } = gate();
+  const undone: string[] = [];
+  await worker({
+    heavy: true,
+    run: async (context) => (await pass(context), {}),
+    undo: ({ operation }) => (undone.push(operation.id), Promise.resolve({})),
+  });
+  const first = await begin();
+  await seen(first.id, ({ state }) => state === 'running');
+  const second = await begin();
+  await asker.operations.cancel(second.id);
+  expect(await asker.operations.settled(second.id, 30_000)).toMatchObject({ state: 'cancelled' });
+  expect(await asker.operations.find(first.id)).toMatchObject({ state: 'running' });
+  open();
+  expect(await asker.operations.settled(first.id, 30_000)).toMatchObject({ state: 'succeeded' });
+  expect(undone).toEqual([second.id]);
+  expect(await asker.dataSource.query(`SELECT * FROM pgboss.job WHERE name = 'backup'`)).toEqual([]);
+});
+
 it('shows progress with what is left, reckoned from what is done', async () => {
   const { open, pass } = gate();
   await worker({
