@@ -14,6 +14,9 @@ import { Sealing } from './sealing.js';
 /** Within the hold, which is not renewed meanwhile. */
 const TAKE_BACK_MS = LEASE_MS / 2;
 const ABANDON_RETRY_MS = 500;
+const RENEW_MS = LEASE_MS / 6;
+/** Without a renewal for so long the work ends: another broker may soon go on with it. */
+const LET_GO_MS = LEASE_MS - RENEW_MS;
 
 export type BindingToMake = Pick<ServiceBinding, 'instanceId' | 'id' | 'role' | 'access' | 'sealedPassword'>;
 
@@ -85,6 +88,7 @@ export class BindingWork {
         await this.bindings.abandon(instanceId, id);
         return;
       }
+      if (!(await this.bindings.keep(instanceId, id)) && (await this.#isAnothers(binding))) return;
       const dropped = await this.databases.dropBinding(namesOf(instance), role, AbortSignal.timeout(TAKE_BACK_MS)).then(
         () => true,
         () => false,
@@ -95,6 +99,12 @@ export class BindingWork {
     }
   }
 
+  /** Whether another broker goes on with it, or has finished it. A role that no row names any more is nobody's. */
+  async #isAnothers({ instanceId, id, role }: BindingToMake): Promise<boolean> {
+    const now = await this.bindings.find(instanceId, id);
+    return now?.role === role && now.state !== 'unbinding';
+  }
+
   async #held<T>(
     { instanceId, id }: BindingToMake,
     state: 'binding' | 'unbinding',
@@ -102,12 +112,20 @@ export class BindingWork {
   ): Promise<T> {
     const controller = new AbortController();
     const key = keyOf(instanceId, id);
-    const renew = () =>
-      this.bindings.renew(instanceId, id, state).then(
-        (held) => held || controller.abort(new BrokerError('concurrency', 'this binding is being deleted')),
+    let renewed = performance.now();
+    const renew = () => {
+      const sent = performance.now();
+      if (sent - renewed > LET_GO_MS)
+        controller.abort(new BrokerError('concurrency', 'the hold on this binding was lost: try again'));
+      return this.bindings.renew(instanceId, id, state).then(
+        (held) => {
+          renewed = sent;
+          if (!held) controller.abort(new BrokerError('concurrency', 'this binding is being deleted'));
+        },
         (error: unknown) => this.#logger.warn(`the hold on a binding cannot be renewed: ${String(error)}`),
       );
-    const timer = setInterval(() => void renew(), LEASE_MS / 6);
+    };
+    const timer = setInterval(() => void renew(), RENEW_MS);
     this.#running.set(key, controller);
     try {
       return await work(controller.signal);

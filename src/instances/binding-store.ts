@@ -136,6 +136,15 @@ export class BindingStore {
     ]);
   }
 
+  /** Renews the hold of a binding in whichever unfinished state. False: it was lost. */
+  keep(instanceId: string, id: string): Promise<boolean> {
+    return this.#update(`SET lease_until = ${LEASE}`, `state <> 'ready' AND runner = $3`, [
+      instanceId,
+      id,
+      this.#runner,
+    ]);
+  }
+
   /** From binding to ready. False: it was halted, or taken over. */
   finish(instanceId: string, id: string): Promise<boolean> {
     return this.#update(

@@ -68,6 +68,31 @@ describe('two brokers on one state database', () => {
   });
 });
 
+describe('when a broker stands still while it makes a binding', () => {
+  it('the other finishes the binding, and the first one leaves it alone', async () => {
+    const [{ database }] = (await one.home.estate.look()).instances as [{ database: string }];
+    const limit = (connections: number) =>
+      sql(cluster.superuserUrl(), `ALTER DATABASE ${database} CONNECTION LIMIT ${connections}`);
+    await limit(0);
+    const parameters = { access: 'read-only' };
+    const stalled = one.platform.bind('shared', 'stalled', { parameters });
+    await until('the binding to be begun', async () => (await one.home.estate.look()).bindings.length === 1);
+    one.child.kill('SIGSTOP');
+    try {
+      await other.home.estate.state(`UPDATE service_binding SET lease_until = now() - interval '1 second'`);
+      await limit(13);
+      expectDone(await other.platform.bind('shared', 'stalled', { parameters }), 201);
+    } finally {
+      one.child.kill('SIGCONT');
+    }
+    expectRefused(await stalled, 422, { error: 'ConcurrencyError' });
+    const { uri } = credentialsOf(await other.platform.binding('shared', 'stalled'));
+    expect(await sql(uri, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await one.home.estate.expectExactly(['shared'], ['shared/stalled']);
+    expectDone(await one.platform.unbind('shared', 'stalled'), 200);
+  });
+});
+
 describe('when a broker is killed', () => {
   it('the other goes on with what it was doing', async () => {
     expectDone(await one.platform.provision('leaves'), 201);
