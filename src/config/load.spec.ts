@@ -172,8 +172,27 @@ describe('faults', () => {
   it('name no value of a secret', () => {
     const tree = minimal();
     tree['servers'] = [{ name: 'a', url: 'postgres:// user:hidden-password@h' }];
-    tree['http'] = { tls: { certificate: 'hidden-certificate', private_key: 'hidden-key-file' } };
-    expect(faultsOf(tree).join()).not.toContain('hidden-password');
+    tree['http'] = { tls: { certificate: 'hidden-certificate', private_key: 'hidden-key' } };
+    expect(faultsOf(tree)).toHaveLength(3);
+    expect(faultsOf(tree).join()).not.toContain('hidden');
+    for (const key of ['MIIhidden'.repeat(1000), 'MIIhidden\nhidden', 'hidden\0']) {
+      tree['http'] = { tls: { certificate: drawCertificate('a').certificate, private_key: key } };
+      expect(faultsOf(tree).join()).toMatch(/http.tls.private_key: expected a private key in PEM form(?!.*hidden)/);
+    }
+  });
+
+  it.each([
+    ['a map in a line', 'pa: hidden', 'line 2, column 29: block in flow'],
+    ['a tag', '!hidden x', 'line 2, column 29: tag resolve failed'],
+    ['an alias', '*hidden', 'an alias in it'],
+    ['a quote that is not closed', '"hidden', 'missing char'],
+    ['an escape', '"hidden\\h"', 'bad dq escape'],
+    ['a reserved character', '%hidden', ''],
+  ])('name none where the YAML is wrong: %s', (_what, secret, says) => {
+    const faults = faultsOf(`platform:\n  credentials: [{ password: ${secret} }]\n`).join('\n');
+    expect(faults).toContain(says);
+    expect(faults).not.toContain('hidden');
+    expect(faults).toMatch(/^(BROKER_CONFIG: cannot read|platform|state)/);
   });
 });
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parse } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { type z } from 'zod';
 import { type BrokerConfig, configSchema } from './schema.js';
 import { toolFolder } from './tool-folder.js';
@@ -42,16 +42,35 @@ function readConfigured(env: NodeJS.ProcessEnv): Tree {
 }
 
 function readTree(file: string, named: string): Tree {
-  let tree: unknown;
+  const tree = parseYaml(readText(file, named), `${named}: cannot read ${file}`) ?? {};
+  if (!isTree(tree)) throw new ConfigurationError([`${named}: expected ${file} to hold keys and values`]);
+  return tree;
+}
+
+function readText(file: string, named: string): string {
   try {
-    tree = parse(readFileSync(file, 'utf8')) ?? {};
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw new ConfigurationError([
       `${named}: cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
     ]);
   }
-  if (!isTree(tree)) throw new ConfigurationError([`${named}: expected ${file} to hold keys and values`]);
-  return tree;
+}
+
+/** The parser's own messages quote what they complain about, and that may be a secret: place and kind only. */
+function parseYaml(text: string, what: string): unknown {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const faults = [...document.errors, ...document.warnings].map(({ code, pos }) => {
+    const { line, col } = lineCounter.linePos(pos[0]);
+    return `${what}: line ${line}, column ${col}: ${code.toLowerCase().replaceAll('_', ' ')}`;
+  });
+  if (faults.length > 0) throw new ConfigurationError(faults);
+  try {
+    return document.toJS();
+  } catch {
+    throw new ConfigurationError([`${what}: an alias in it (*name) has no anchor before it`]);
+  }
 }
 
 /** A key without a value (`ca: `) is an absent one, and so is a section of which nothing else is left. */

@@ -3,9 +3,19 @@ import { readFileSync } from 'node:fs';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+/** Longer than any path (PATH_MAX of Linux). */
+const LONGEST_PATH = 4096;
+
 /** PEM text as it is, else the contents of the file that is named. */
 export function readPem(textOrPath: string): string {
-  return textOrPath.includes('-----BEGIN ') ? textOrPath : readFileSync(textOrPath, 'utf8');
+  if (textOrPath.includes('-----BEGIN ')) return textOrPath;
+  if (textOrPath.includes('\n') || textOrPath.length > LONGEST_PATH) throw new Error('neither PEM text nor a path');
+  try {
+    return readFileSync(textOrPath, 'utf8');
+  } catch (error) {
+    // It may be the key itself, and the file system's message quotes it.
+    throw new Error(`no PEM text, and no file that can be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
 }
 
 /** Says why the certificates cannot be used, or undefined where they can. */
@@ -38,7 +48,7 @@ function faultOf(expected: string, check: () => unknown): string | undefined {
     check();
     return undefined;
   } catch (error) {
-    // The messages of the file system and of OpenSSL name paths and formats, never contents.
+    // The messages of OpenSSL name formats, never contents.
     return `expected ${expected}: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
