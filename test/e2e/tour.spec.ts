@@ -14,7 +14,7 @@ function shellBlocks(heading: string): string[] {
 describe('the first tour of the README', () => {
   it('runs as it is pasted, block after block', async () => {
     const blocks = shellBlocks('First tour');
-    expect(blocks.length).toBeGreaterThanOrEqual(6);
+    expect(blocks.length).toBeGreaterThanOrEqual(11);
     const dataDir = join(await temporaryFolder(), 'data');
     const starter = await npmStart({ dataDir });
     await starter.ready();
@@ -27,7 +27,12 @@ describe('the first tour of the README', () => {
     expect(said).toContain('"name":"postgresql"');
     expect(said).toMatch(/\n me\n/);
     expect(said).toContain('0.6666667');
-    expect(said).toContain('"kind":"deprovision"');
+    expect(said).toContain('"backup_name":"first"');
+    expect(said).toMatch(/ restored \n-+\n +1\n/);
+    expect(said).toContain('"outage_ms":');
+    expect(said).toContain('"origin":"upload"');
+    for (const kind of ['provision', 'backup', 'restore', 'undo_restore', 'upload', 'deprovision', 'delete_backup'])
+      expect(said).toContain(`"kind":"${kind}"`);
     expect(said).not.toContain('"state":"failed"');
     expect(await starter.stop('SIGTERM')).toBe(0);
   });
