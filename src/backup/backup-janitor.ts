@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Inject, Injectable, Logger } from '@nestjs/common';
-import { BROKER_CONFIG } from '../config/config.module.js';
-import { type BrokerConfig } from '../config/schema.js';
+import { Injectable, Logger } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { ArchiveRemains } from './archive-remains.js';
 import { BackupService } from './backup.service.js';
-import { BackupStore } from './backup-store.js';
 import { type Backup } from './backup.entity.js';
 import { LeftUploads } from './left-uploads.js';
 
@@ -27,11 +24,9 @@ export class BackupJanitor {
 
   constructor(
     private readonly operations: OperationsService,
-    private readonly backups: BackupStore,
     private readonly service: BackupService,
     private readonly remains: ArchiveRemains,
     private readonly uploads: LeftUploads,
-    @Inject(BROKER_CONFIG) private readonly config: BrokerConfig,
   ) {}
 
   /** Before operations start: the spool is rid of what no operation needs. */
@@ -75,8 +70,7 @@ export class BackupJanitor {
   }
 
   async #removeOrphans(stopped: AbortSignal): Promise<void> {
-    await this.backups.noteOrphans();
-    for (const backup of await this.backups.orphans(this.config.backups.keep_after_deprovision)) {
+    for (const backup of await this.service.orphans()) {
       if (stopped.aborted || !this.#isDue(`${backup.operationId} ${backup.name}`)) continue;
       await this.#delete(backup, stopped).catch((error: unknown) => this.#later(stopped, error));
     }

@@ -123,11 +123,19 @@ export class BackupStore {
         AND EXISTS (SELECT FROM service_instance WHERE id = backup.instance_id)`);
   }
 
-  /** Whose instance has been gone for longer than that. */
-  orphans(keptMs: number): Promise<Backup[]> {
+  /**
+   * Whose instance has been gone for longer than that. Those in the folder of another node are that node's to remove,
+   * unless it does not come.
+   */
+  orphans(keptMs: number, node: string): Promise<Backup[]> {
     return this.source.manager
       .createQueryBuilder(Backup, 'backup')
       .where(`backup.orphaned_at < now() - :keptMs::float8 * interval '1 millisecond'`, { keptMs })
+      .andWhere(
+        `(backup.node IS NULL OR backup.node = :node
+          OR backup.orphaned_at < now() - interval '1 day' - :keptMs::float8 * interval '1 millisecond')`,
+        { node },
+      )
       .orderBy('backup.orphaned_at')
       .getMany();
   }

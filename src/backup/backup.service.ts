@@ -1,10 +1,13 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { type EntityManager } from 'typeorm';
 import { type Requester } from '../auth/requester.js';
+import { BROKER_CONFIG, BROKER_IDENTITY } from '../config/config.module.js';
+import { type BrokerIdentity } from '../config/identity.js';
+import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
 import { unknownInstance } from '../instances/instance-store.js';
 import { ServiceInstance } from '../instances/service-instance.entity.js';
-import { type Operation } from '../operations/operation.entity.js';
+import { type Operation, type OperationMemo } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { StorageRegistry } from '../storage/storage-registry.js';
 import { BackupLook } from './backup-look.js';
@@ -15,6 +18,9 @@ import { namesTag } from './byte-range.js';
 import { type DeleteBackupInput } from './delete-backup.handler.js';
 import { tagOf } from './download.service.js';
 import { type RescanInput } from './rescan.handler.js';
+
+/** How long work waits for the node that has the folder, in ms; then another one looks whether it sees it too. */
+const BOUND_MS = 60_000;
 
 export interface Caller {
   requestedBy: Requester;
@@ -29,6 +35,8 @@ export class BackupService {
     private readonly storages: StorageRegistry,
     private readonly backups: BackupStore,
     private readonly look: BackupLook,
+    @Inject(BROKER_CONFIG) private readonly config: BrokerConfig,
+    @Inject(BROKER_IDENTITY) private readonly identity: BrokerIdentity,
   ) {}
 
   /**
@@ -65,15 +73,30 @@ export class BackupService {
     return this.beginDelete(backup, caller);
   }
 
-  beginDelete({ instanceId, name, sha256 }: Backup, caller: Caller): Promise<Operation> {
+  beginDelete({ instanceId, name, sha256, node }: Backup, caller: Caller): Promise<Operation> {
     const input: DeleteBackupInput = { name, sha256 };
-    return this.operations.begin({ kind: 'delete_backup', instanceId, input: { ...input }, ...caller });
+    const memo = this.#boundTo(node);
+    return this.operations.begin({ kind: 'delete_backup', instanceId, input: { ...input }, memo, ...caller });
+  }
+
+  /** Backups whose time after the end of their instance is over. */
+  async orphans(): Promise<Backup[]> {
+    await this.backups.noteOrphans();
+    return this.backups.orphans(this.config.backups.keep_after_deprovision, this.identity.node);
   }
 
   /** @throws BrokerError `unknown_storage`, `operation_in_progress` */
   rescan(storage: string, caller: Caller): Promise<Operation> {
-    const input: RescanInput = { storage: this.storages.get(storage).name };
-    return this.operations.begin({ kind: 'rescan', instanceId: '', input: { ...input }, ...caller });
+    const { name, type } = this.storages.get(storage);
+    const input: RescanInput = { storage: name };
+    const memo = this.#boundTo(type === 'local' ? this.identity.node : null);
+    return this.operations.begin({ kind: 'rescan', instanceId: '', input: { ...input }, memo, ...caller });
+  }
+
+  /** What lies in a folder of this machine is this broker's work, if it works and does not die before. */
+  #boundTo(node: string | null): OperationMemo {
+    if (node !== this.identity.node || !this.config.operations.roles.includes('worker')) return {};
+    return { node, node_until: new Date(Date.now() + BOUND_MS).toISOString() };
   }
 }
 

@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { backupPath, ended, expectProblem, makeBackup, s3Storage, tenantOf, things } from '../support/backups.js';
 import { type RunningBroker, startBroker } from '../support/broker.js';
@@ -166,6 +167,39 @@ describe('a rescan', () => {
     await writeFile(localFile('one', 'c.dump'), archive);
     await broker.admin.delete(backupPath('one', 'a'));
     expect(await rescan('local')).toMatchObject({ added: [], missing: [], damaged: [] });
+    expect(await listed('one')).toEqual(['c available', 'b available']);
+  });
+});
+
+describe('another broker, with a folder of its own', () => {
+  it('knows where a backup is that it cannot reach, and leaves it alone', async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), 'broker-'));
+    const other = await startBroker({ home: broker.home, config: settings({ data_dir: elsewhere }) });
+    const { body } = await other.admin.get(backupPath('one'));
+    expect(body).toMatchObject({
+      backups: [
+        { backup_name: 'c', state: 'available' },
+        { backup_name: 'b', state: 'available' },
+      ],
+      warnings: [
+        {
+          storage: 'local',
+          code: 'storage_unreachable',
+          detail: expect.stringMatching(/at the broker node/) as string,
+        },
+      ],
+    });
+    const node = (await readFile(join(broker.home.dataDir, 'node-id'), 'utf8')).trim();
+    const answer = await other.admin.get('/download_backup/one/c');
+    expectProblem(answer, 502, 'storage_unreachable', new RegExp(node));
+    expect(answer.body['node']).toBe(node);
+    expect((await other.admin.get('/download_backup/one/b')).status).toBe(200);
+    expect((await other.admin.send('POST', '/storages/local/rescan')).body).toMatchObject({ added: [], missing: [] });
+    await broker.stop();
+    expectProblem(await other.admin.delete(backupPath('one', 'c')), 502, 'storage_unreachable', new RegExp(node));
+    await other.stop();
+    await rm(elsewhere, { recursive: true });
+    broker = await startBroker({ home: broker.home, config: settings() });
     expect(await listed('one')).toEqual(['c available', 'b available']);
   });
 });
