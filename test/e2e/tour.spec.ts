@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
 import { PROJECT } from '../../embedded/project.mjs';
+import { loadConfig } from '../../src/config/load.js';
 import { pasteAll } from '../support/paste.js';
 import { npmStart, temporaryFolder } from '../support/starter.js';
 
@@ -10,6 +12,18 @@ function shellBlocks(heading: string): string[] {
   const section = readme.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
   return [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block]) => block ?? '');
 }
+
+describe('the storage in S3 that the README shows', () => {
+  it('is one that the configuration takes', async () => {
+    const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
+    const yaml = /^```yaml\n([^]*?)^```$/m.exec(readme)?.[1] ?? '';
+    const file = join(await temporaryFolder(), 'broker.yml');
+    const example = parse(readFileSync(join(PROJECT, 'config/example.yml'), 'utf8')) as Record<string, unknown>;
+    writeFileSync(file, stringify({ ...example, ...(parse(yaml) as Record<string, unknown>) }));
+    const { storages } = loadConfig({ BROKER_CONFIG: file });
+    expect(storages).toContainEqual(expect.objectContaining({ name: 's3', type: 's3', bucket: 'my-backups' }));
+  });
+});
 
 describe('the first tour of the README', () => {
   it('runs as it is pasted, block after block', async () => {
