@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type RestoreNames } from '../postgres/shadow.js';
@@ -5,10 +6,15 @@ import { Restores } from '../postgres/restores.js';
 import { type TenantNames } from '../postgres/tenant.js';
 import { DiscardedDatabase } from './discarded-database.entity.js';
 
+/** The transaction that writes them down is over by then, in ms. */
+const SOON_MS = 200;
+
 /** Databases that nothing needs any more: written down with what made them so, dropped afterwards. */
 @Injectable()
 export class DiscardedDatabases {
   readonly #logger = new Logger('Backup');
+  #wanted = false;
+  #wake: () => void = () => undefined;
 
   constructor(
     private readonly source: DataSource,
@@ -22,6 +28,23 @@ export class DiscardedDatabases {
        ON CONFLICT DO NOTHING`,
       [tenant.server, names.database, instanceId, { tenant, names }],
     );
+  }
+
+  /** Some are about to be written down: they need not wait for the next round. */
+  soon(): void {
+    this.#wanted = true;
+    this.#wake();
+  }
+
+  /** When to look again. */
+  async round(everyMs: number, stopped: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    const either = { signal: AbortSignal.any([stopped, woken.signal]) };
+    if (!this.#wanted) await pause(everyMs, undefined, either).catch(() => undefined);
+    if (!this.#wanted) return;
+    this.#wanted = false;
+    await pause(SOON_MS, undefined, { signal: stopped }).catch(() => undefined);
   }
 
   /** @throws BrokerError server_unreachable, database_in_use */

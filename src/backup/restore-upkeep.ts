@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { DiscardedDatabases } from './discarded-databases.js';
 import { RestorePoints } from './restore-points.js';
@@ -42,7 +41,7 @@ export class RestoreUpkeep {
       } catch (error) {
         this.#logger.warn(`restore points are looked after later: ${String(error)}`);
       }
-      await pause(EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
+      await this.discarded.round(EVERY_MS, stopped);
     }
   }
 }

@@ -7,6 +7,7 @@ import { PostgresServers } from '../postgres/postgres-servers.js';
 import { Restores } from '../postgres/restores.js';
 import { type SwapIntent } from '../postgres/swap.js';
 import { namesOf } from './backup-preflight.js';
+import { DiscardedDatabases } from './discarded-databases.js';
 import { restoreMemoOf, type SwapReport } from './restore-memo.js';
 import { RestorePoints } from './restore-points.js';
 
@@ -23,6 +24,7 @@ export class Swapping {
     private readonly restores: Restores,
     private readonly servers: PostgresServers,
     private readonly points: RestorePoints,
+    private readonly discarded: DiscardedDatabases,
   ) {}
 
   /** After a crash: the end of the operation where the swap had happened; undefined where it had not, or was not begun. */
@@ -85,8 +87,10 @@ export class Swapping {
     const replaced = { instanceId, server, database: intent.outgoing, databaseBytes: replacedBytes };
     return {
       result: { ...counts, outage_ms: outageMs, restore_point: point, left_out: [...left_out, ...leftOut] },
-      conclude: (manager) =>
-        this.points.record({ ...replaced, operationId: operation.id }, point, intent.incoming, manager),
+      conclude: async (manager) => {
+        await this.points.record({ ...replaced, operationId: operation.id }, point, intent.incoming, manager);
+        this.discarded.soon();
+      },
     };
   }
 }
