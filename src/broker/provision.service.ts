@@ -115,7 +115,12 @@ export class ProvisionService {
     await this.placement.assertLocale(server, wanted.parameters);
     const input = { sweep: true };
     return this.operations.begin({ kind: 'provision', instanceId: id, input, ...asked(ask) }, (manager) =>
-      this.instances.change(id, ['failed'], { ...wanted, state: 'provisioning', diverged: false }, manager),
+      this.instances.change(
+        id,
+        ['failed'],
+        { ...wanted, state: 'provisioning', diverged: false, strayExtensions: [] },
+        manager,
+      ),
     );
   }
 }

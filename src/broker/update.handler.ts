@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager } from 'typeorm';
+import { BrokerError } from '../errors.js';
 import { BindingStore } from '../instances/binding-store.js';
 import { InstanceStore } from '../instances/instance-store.js';
 import {
@@ -21,6 +22,8 @@ interface Applied {
   limits: PlanLimits;
 }
 
+const SETTLED = { state: 'ready', diverged: false, strayExtensions: [] as string[] } as const;
+
 /** Brings the living database and roles to the target; what was applied is taken back where it fails. */
 @Injectable()
 export class UpdateHandler implements OperationHandler {
@@ -40,7 +43,8 @@ export class UpdateHandler implements OperationHandler {
     if (context.formerRunner !== null) await this.servers.endSessionsOf(instance.server, context.formerRunner);
     await this.holds.quiet(instance.id, context.signal);
     await this.#apply(instance, instance, target, context);
-    const settled = { ...target, state: 'ready', diverged: false } as const;
+    await this.#dropStrays(instance, target, context);
+    const settled = { ...target, ...SETTLED };
     return { conclude: (manager) => this.instances.change(instance.id, ['updating'], settled, manager) };
   }
 
@@ -50,12 +54,16 @@ export class UpdateHandler implements OperationHandler {
     const target = context.operation.input['target'] as UpdateTarget;
     if (context.formerRunner !== null) await this.servers.endSessionsOf(instance.server, context.formerRunner);
     await this.#apply(instance, target, instance, context);
-    const settled = { state: 'ready', diverged: false } as const;
-    return { conclude: (manager) => this.instances.change(instance.id, ['updating'], settled, manager) };
+    await this.#dropStrays(instance, instance, context);
+    return { conclude: (manager) => this.instances.change(instance.id, ['updating'], SETTLED, manager) };
   }
 
-  abandon({ instanceId }: Operation, manager: EntityManager): Promise<void> {
-    return this.instances.change(instanceId, ['updating'], { state: 'ready', diverged: true }, manager);
+  async abandon({ instanceId, input }: Operation, manager: EntityManager): Promise<void> {
+    const instance = await this.instances.get(instanceId);
+    const { parameters } = input['target'] as UpdateTarget;
+    const strayExtensions = [...new Set([...instance.strayExtensions, ...(parameters.extensions ?? [])])];
+    const diverged = { state: 'ready', diverged: true, strayExtensions } as const;
+    await this.instances.change(instanceId, ['updating'], diverged, manager);
   }
 
   /** Extensions first: they may be refused, and then nothing else was touched. */
@@ -70,5 +78,16 @@ export class UpdateHandler implements OperationHandler {
     const living = (await this.bindings.of(instance.id)).filter(({ state }) => state !== 'unbinding');
     const roles = living.map(({ role, access }) => ({ role, access }));
     await this.databases.applyLimits(names, tenantLimits(to.limits), roles, context);
+  }
+
+  /** What updates before this one have left; where the application uses it by now, it stays the application's. */
+  async #dropStrays(instance: ServiceInstance, { parameters }: Applied, context: OperationContext): Promise<void> {
+    if (instance.strayExtensions.length === 0) return;
+    try {
+      const kept = parameters.extensions ?? [];
+      await this.databases.setExtensions(namesOf(instance), kept, instance.strayExtensions, context);
+    } catch (error) {
+      if (!(error instanceof BrokerError && error.code === 'invalid_request')) throw error;
+    }
   }
 }

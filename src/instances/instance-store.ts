@@ -5,10 +5,8 @@ import { BrokerError } from '../errors.js';
 import { violates } from '../state/state-errors.js';
 import { ServiceInstance, type ServiceInstanceState } from './service-instance.entity.js';
 
-/** Columns that an insert leaves to the database. */
-type Times = 'createdAt' | 'updatedAt';
-
-export type NewInstance = Omit<ServiceInstance, Times>;
+/** Without the columns that an insert leaves to the database. */
+export type NewInstance = Omit<ServiceInstance, 'createdAt' | 'updatedAt' | 'strayExtensions'>;
 
 /** What the state database knows of service instances; every change of state says from which states it may come. */
 @Injectable()

@@ -42,6 +42,8 @@ export class ServiceInstance {
    * broker applies the row again as soon as the server answers.
    */
   @Column('boolean') diverged: boolean;
+  /** Extensions that such an update may have left there: dropped when the row is applied again. */
+  @Column('jsonb', { default: [] }) strayExtensions: string[];
   @CreateDateColumn({ type: 'timestamptz' }) createdAt: Date;
   @UpdateDateColumn({ type: 'timestamptz' }) updatedAt: Date;
 }

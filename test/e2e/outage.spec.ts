@@ -155,6 +155,25 @@ describe('a server of instances', () => {
     await expectAllRightAgain();
   });
 
+  it('killed between the steps of an update: all of them are taken back', async () => {
+    const instance = async () =>
+      (await broker.home.estate.state(`SELECT * FROM service_instance WHERE id = 'a'`))[0] ?? {};
+    const database = String((await instance())['database']);
+    const created = () => sql(server.superuserUrl(database), `SELECT FROM pg_extension WHERE extname = 'citext'`);
+    await holding(server.superuserUrl(), 'pg_database', async () => {
+      const answer = platform.update('a', { plan_id: MEDIUM, parameters: { extensions: ['citext'] } });
+      answer.catch(() => undefined);
+      await until('the first step', async () => (await created()).length === 1);
+      await server.kill();
+      expectUnavailable([await answer]);
+    });
+    expect(await instance()).toMatchObject({ state: 'ready', diverged: true });
+    await server.start();
+    await until('the instance to be put right', async () => (await instance())['diverged'] === false);
+    expect(await created()).toEqual([]);
+    expect((await platform.instance('a')).body).toMatchObject({ parameters: {} });
+  });
+
   it('hanging in the middle of the calls: the same', async () => {
     expectUnavailable(await struckInTheMiddle(() => frozen(server)));
     await expectAllRightAgain();
