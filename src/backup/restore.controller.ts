@@ -11,7 +11,6 @@ import { RestoreService } from './restore.service.js';
 @ApiTags('restore')
 @ApiBasicAuth('admin')
 @ApiHeader({ name: 'Prefer', required: false, example: 'respond-async', description: 'Answers 202 at once.' })
-@ApiResponse({ status: 200, type: RestoredDto })
 @ApiResponse({
   status: 202,
   type: OperationDto,
@@ -30,6 +29,7 @@ export class RestoreController {
 
   @Post('restore_instance/:instance_id/:backup_name')
   @HttpCode(200)
+  @ApiResponse({ status: 200, type: RestoredDto, description: 'Done' })
   @ApiOperation({
     summary: 'Restore a backup: whole, or not at all',
     description:
@@ -59,6 +59,7 @@ export class RestoreController {
 
   @Post('undo_restore/:instance_id')
   @HttpCode(200)
+  @ApiResponse({ status: 200, type: RestoredDto, description: 'Done' })
   @ApiOperation({
     summary: 'Undo the last restore',
     description: 'Puts the restore point back in place; what it replaces is the restore point from then on.',

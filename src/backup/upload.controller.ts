@@ -14,7 +14,6 @@ import { UploadService } from './upload.service.js';
 @ApiBasicAuth('admin')
 @ApiHeader({ name: 'Content-Digest', required: false, description: 'sha-256 of the archive (RFC 9530).' })
 @ApiHeader({ name: 'Prefer', required: false, description: '`respond-async`: answers 202 once the archive has come.' })
-@ApiResponse({ status: 201, type: UploadedDto, description: 'Stored' })
 @ApiResponse({
   status: 202,
   type: OperationDto,
@@ -46,6 +45,7 @@ export class UploadController {
   @Put()
   @HttpCode(201)
   @StreamedBody()
+  @ApiResponse({ status: 201, type: UploadedDto, description: 'Stored' })
   @ApiConsumes('application/octet-stream')
   @ApiBody({ description: 'The archive: pg_dump -Fc.', schema: { type: 'string', format: 'binary' } })
   @ApiOperation({ summary: 'Upload an archive as a backup', operationId: 'uploadBackup' })
@@ -62,6 +62,7 @@ export class UploadController {
   @Post()
   @HttpCode(201)
   @StreamedBody()
+  @ApiResponse({ status: 201, type: UploadedDto, description: 'Stored' })
   @ApiConsumes('application/octet-stream')
   @ApiBody({ description: 'The archive: pg_dump -Fc.', schema: { type: 'string', format: 'binary' } })
   @ApiOperation({ summary: 'The same as PUT', operationId: 'postBackup' })

@@ -255,3 +255,41 @@ it('cancels a queued operation: undone, never run', async () => {
   expect(await notes(asked)).toEqual(['undone']);
   await Promise.all(ids.map((each) => one.operations.settled(each, 30_000)));
 });
+
+it('accepts no cancel once it is decided', async () => {
+  const { open, pass } = gate();
+  const begun = await one.operations.begin(
+    ask({
+      run: async (context) => {
+        await context.decide({ intent: 'kept' });
+        await pass(context);
+        return { result: { memo: context.operation.memo } };
+      },
+    }),
+  );
+  await until('the decision', async () => (await one.operations.find(begun.id)).memo.decided);
+  await expect(other.operations.cancel(begun.id)).rejects.toMatchObject({ code: 'operation_ended' });
+  open();
+  const { state, result } = await one.operations.settled(begun.id, 30_000);
+  expect({ state, result }).toEqual({ state: 'succeeded', result: { memo: { intent: 'kept', decided: true } } });
+});
+
+it('is not decided where a cancel was faster', async () => {
+  const { open, pass } = gate();
+  let decided: unknown;
+  const begun = await one.operations.begin(
+    ask({
+      run: async (context) => {
+        await pass(context).catch(() => undefined);
+        decided = await context.decide({ intent: 'none' }).catch((error: unknown) => error);
+        return {};
+      },
+    }),
+  );
+  await running(begun.id);
+  await one.operations.cancel(begun.id);
+  open();
+  expect((await one.operations.settled(begun.id, 30_000)).state).toBe('cancelled');
+  expect(decided).toMatchObject({ code: 'cancelled' });
+  expect((await one.operations.find(begun.id)).memo).toEqual({});
+});

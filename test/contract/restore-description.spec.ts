@@ -1,0 +1,71 @@
+import { expectProblem, makeBackup, tenantOf } from '../support/backups.js';
+import { type RunningBroker, startBroker } from '../support/broker.js';
+import { type Call } from '../support/client.js';
+import { type Cluster, startCluster } from '../support/cluster.js';
+import { type Described, described } from '../support/described.js';
+import { session } from '../support/sql.js';
+import { until } from '../support/until.js';
+import { foreignArchive, upload } from '../support/uploads.js';
+
+let cluster: Cluster;
+let broker: RunningBroker;
+let api: Described;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  broker = await startBroker({ cluster, config: { http: { max_upload: '1MiB' } } });
+  api = await described(broker);
+});
+afterAll(async () => {
+  await broker.stop();
+  await cluster.remove();
+});
+
+it('says what the answers about restores, undos and uploads are', async () => {
+  const { admin } = broker;
+  const tenant = await tenantOf(broker, cluster, 'one');
+  await tenant.run('CREATE TABLE t AS SELECT 1 AS i');
+  const RESTORE = '/restore_instance/{instance_id}/{backup_name}';
+  const UNDO = '/undo_restore/{instance_id}';
+  const UPLOAD = '/upload_backup/{instance_id}/{backup_name}';
+  const restore = (path: string, call: Call = {}) => admin.send('POST', `/restore_instance/${path}`, call);
+  const undo = (id: string) => admin.send('POST', `/undo_restore/${id}`);
+  await makeBackup(broker, 'one', { name: 'a' });
+
+  api.expect('POST', UNDO, await undo('one'));
+  api.expect('POST', UNDO, await undo('none'));
+  api.expect('POST', RESTORE, await restore('one/latest'));
+  api.expect('POST', UNDO, await undo('one'));
+  for (const path of ['one/x', 'none/a', 'one/a?storage=x', 'one/a?from=none', 'one/a?from=', 'one/a?accept_errors=1'])
+    api.expect('POST', RESTORE, await restore(path));
+  api.expect('POST', RESTORE, await admin.as(undefined).send('POST', '/restore_instance/one/a'));
+  const held = await session(cluster.superuserUrl(tenant.database));
+  const inUse = await restore('one/a');
+  expectProblem(inUse, 409, 'database_in_use');
+  api.expect('POST', RESTORE, inUse);
+  await held.end();
+  api.expect('POST', RESTORE, await restore('one/a', { headers: { prefer: 'respond-async' } }));
+
+  const archive = await foreignArchive(cluster, 'CREATE TABLE t AS SELECT 1 AS i');
+  for (const method of ['PUT', 'POST']) {
+    const send = (name: string, bytes: Buffer, headers: Call['headers'] = {}, query: Call['query'] = {}) =>
+      upload(broker, ['two', name], bytes, { headers, query }, method);
+    if (method === 'PUT') await broker.platform.provision('two');
+    const good = await send(`u${method}`, archive);
+    expect(good.status).toBe(201);
+    api.expect(method, UPLOAD, good);
+    api.expect(method, UPLOAD, await send(`v${method}`, archive, { prefer: 'respond-async' }));
+    await until('the upload', async () => (await broker.home.estate.look()).active.length === 0);
+    api.expect(method, UPLOAD, await send(`u${method}`, archive));
+    api.expect(method, UPLOAD, await send('latest', archive));
+    api.expect(method, UPLOAD, await send('x', archive, {}, { storage: 'x' }));
+    api.expect(method, UPLOAD, await send('x', Buffer.alloc(2 * 1024 * 1024)));
+    api.expect(method, UPLOAD, await send('x', archive, { 'content-type': 'text/plain' }));
+    const none = await send('x', Buffer.from('nothing'));
+    expectProblem(none, 422, 'archive_invalid');
+    api.expect(method, UPLOAD, none);
+    const wrong = { 'content-digest': `sha-256=:${Buffer.alloc(32).toString('base64')}:` };
+    api.expect(method, UPLOAD, await send('x', archive, wrong));
+    api.expect(method, UPLOAD, await upload(broker, ['none', 'x'], archive, {}, method));
+  }
+});
