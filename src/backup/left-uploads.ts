@@ -13,7 +13,7 @@ const AGAIN_MS = 300_000;
 /** Between looks for the state database at start. */
 const AWAY_MS = 1_000;
 /** Clocks of storages may differ from ours. */
-const SKEW_MS = 60_000;
+const SKEW_MS = 30_000;
 
 /** Half-written uploads and spooled files that a dead broker has left, as far as no operation goes on with them. */
 @Injectable()
@@ -42,7 +42,8 @@ export class LeftUploads {
   /** At start, when the work that was found then has ended, and daily. */
   async sweep(stopped: AbortSignal): Promise<void> {
     const now = Date.now();
-    const formerEnded = this.#former.size > 0 && (await this.#formerEnded());
+    const isOldEnough = now > this.#started.getTime() + SKEW_MS;
+    const formerEnded = isOldEnough && this.#former.size > 0 && (await this.#formerEnded());
     const due = this.storages.all().filter(({ name }) => formerEnded || (this.#due.get(name) ?? 0) <= now);
     if (due.length === 0) return;
     const unended = await this.operations.unended();
