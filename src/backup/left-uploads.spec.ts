@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import { type OperationsService } from '../operations/operations.service.js';
 import { type StorageProvider } from '../storage/storage-provider.js';
 import { type StorageRegistry } from '../storage/storage-registry.js';
@@ -14,6 +13,7 @@ interface Unended {
   memo: { token?: string; spool?: string };
 }
 
+const realNow = Date.now;
 let now: number;
 let unended: Unended[];
 let sweeps: { before: number; keep: string[] }[];
@@ -35,16 +35,15 @@ const never = new AbortController().signal;
 
 beforeEach(() => {
   [now, unended, sweeps, kept] = [STARTED, [], [], []];
-  jest.useFakeTimers({ now });
+  Date.now = () => now;
 });
 
 afterEach(() => {
-  jest.useRealTimers();
+  Date.now = realNow;
 });
 
 async function at(minutes: number, left: LeftUploads): Promise<void> {
   now = STARTED + minutes * MINUTE;
-  jest.setSystemTime(now);
   await left.sweep(never);
 }
 

@@ -22,7 +22,7 @@ export class LeftUploads {
   readonly #due = new Map<string, number>();
   /** Operations that ran when this broker started may have left uploads that nobody has written down. */
   #former = new Set<string>();
-  #started = new Date();
+  #started = Date.now();
 
   constructor(
     private readonly operations: OperationsService,
@@ -32,7 +32,7 @@ export class LeftUploads {
 
   /** Tries until the state database answers; rejects when the signal aborts. */
   async prepare(stopping: AbortSignal): Promise<void> {
-    this.#started = new Date();
+    this.#started = Date.now();
     await this.storages.prepare();
     const unended = await this.#unended(stopping);
     this.#former = new Set(unended.map(({ id }) => id));
@@ -42,17 +42,13 @@ export class LeftUploads {
   /** At start, when the work that was found then has ended, and daily. */
   async sweep(stopped: AbortSignal): Promise<void> {
     const now = Date.now();
-    const isOldEnough = now > this.#started.getTime() + SKEW_MS;
+    const isOldEnough = now > this.#started + SKEW_MS;
     const formerEnded = isOldEnough && this.#former.size > 0 && (await this.#formerEnded());
     const due = this.storages.all().filter(({ name }) => formerEnded || (this.#due.get(name) ?? 0) <= now);
     if (due.length === 0) return;
     const unended = await this.operations.unended();
     const keep = new Set(unended.flatMap((operation) => memoOf(operation).token ?? []));
-    const oldest = Math.min(
-      this.#started.getTime(),
-      now - SKEW_MS,
-      ...unended.map(({ createdAt }) => createdAt.getTime()),
-    );
+    const oldest = Math.min(this.#started, now - SKEW_MS, ...unended.map(({ createdAt }) => createdAt.getTime()));
     for (const storage of due) {
       if (stopped.aborted) return;
       try {

@@ -9,7 +9,7 @@ import { S3Storage } from './s3-storage.js';
 import { type StorageProvider } from './storage-provider.js';
 
 /** Where backups go unless a storage is named; always there. */
-export const DEFAULT_STORAGE = 'local';
+const DEFAULT_STORAGE = 'local';
 
 /** The configured storages by name. */
 @Injectable()

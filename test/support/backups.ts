@@ -6,7 +6,7 @@ import { type RunningBroker } from './broker.js';
 import { type Answer, type Json } from './client.js';
 import { type Cluster } from './cluster.js';
 import { type S3Server } from './s3-server.js';
-import { type Row, session, sql } from './sql.js';
+import { type Row, session } from './sql.js';
 import { until } from './until.js';
 
 /** Makes the server's log say what is dumped. */
@@ -158,8 +158,4 @@ export async function locked<T>(
   } finally {
     await client.end();
   }
-}
-
-export function rowCount(cluster: Cluster, { database }: Tenant, table: string): Promise<Row[]> {
-  return sql(cluster.superuserUrl(database), `SELECT count(*)::int AS count FROM ${table}`);
 }
