@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { ConfigurationError, loadConfig } from './config/load.js';
-import { loadIdentity } from './config/identity.js';
+import { DataFolderInUse, holdDataFolder, loadIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
 import { type BrokerApp } from './create-app.js';
 
@@ -65,13 +65,15 @@ async function run(config: BrokerConfig): Promise<void> {
     if (process.connected) process.send?.({ ready: url });
   } catch (error) {
     if (stopping) return;
-    fail(listenFault(error, config) ?? error);
+    fail(error instanceof DataFolderInUse ? error.message : (listenFault(error, config) ?? error));
   }
 }
 
 async function create(config: BrokerConfig): Promise<BrokerApp> {
   const { createApp } = await import('./create-app.js');
-  return createApp(config, loadIdentity(config.data_dir));
+  const identity = loadIdentity(config.data_dir);
+  await holdDataFolder(config.data_dir, identity);
+  return createApp(config, identity);
 }
 
 function listenFault(error: unknown, { http }: BrokerConfig): string | undefined {

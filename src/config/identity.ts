@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 /** Which broker this is: its node, kept in the data folder, and its process, new at each start. */
@@ -18,6 +19,30 @@ export function loadIdentity(dataDir: string): BrokerIdentity {
   const node = nodeId(join(dataDir, 'node-id'));
   const process = drawId();
   return Object.freeze({ node, process, runner: `${node}/${process}` });
+}
+
+/** Two processes of one node would end each other's sessions and take over each other's work. */
+export class DataFolderInUse extends Error {
+  override readonly name = 'DataFolderInUse';
+}
+
+/**
+ * Keeps other processes from working as the same node, as long as this one lives: by a name in Linux's abstract socket
+ * namespace (unix(7)), which the kernel frees with the process. Elsewhere, and between containers that do not share
+ * their network, nothing keeps them.
+ * @throws DataFolderInUse
+ */
+export async function holdDataFolder(dataDir: string, { node }: BrokerIdentity): Promise<void> {
+  if (process.platform !== 'linux') return;
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const text = `another broker process uses the data folder ${dataDir}: end it, or set data_dir to another folder`;
+      reject(error.code === 'EADDRINUSE' ? new DataFolderInUse(text) : error);
+    });
+    server.listen(`\0postgresql-broker/${node}`, resolve);
+  });
+  server.unref();
 }
 
 function nodeId(file: string): string {

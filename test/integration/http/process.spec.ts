@@ -70,6 +70,18 @@ it('names BROKER_PORT where the port is taken', async () => {
   expect(err).toBe(`port ${port} of 127.0.0.1 is taken: set BROKER_PORT (or http.port) to a free one\n`);
 });
 
+it('refuses the data folder of a broker that lives, and takes that of one that was killed', async () => {
+  const broker = await spawnBroker({ cluster });
+  const { home } = broker;
+  const { code, err } = await run(home.config);
+  expect(code).toBe(1);
+  expect(err).toBe(
+    `another broker process uses the data folder ${home.dataDir}: end it, or set data_dir to another folder\n`,
+  );
+  await broker.kill();
+  expect(await (await spawnBroker({ home, cluster })).stop()).toBe(0);
+});
+
 it('ends cleanly on SIGTERM, on SIGINT, and when who started it is gone', async () => {
   const endings = [
     (child: Child) => child.kill('SIGTERM'),
