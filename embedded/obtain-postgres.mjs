@@ -1,4 +1,5 @@
-import { canFetch, fetchedBin, fetchPostgres } from './fetch-postgres.mjs';
+import { canUnpackPackages } from './debian-packages.mjs';
+import { fetchedBin, fetchPostgres } from './fetch-postgres.mjs';
 import { findPostgres } from './find-postgres.mjs';
 import { underLock } from './lock.mjs';
 import { postgresCache } from './project.mjs';
@@ -20,7 +21,7 @@ export async function obtainPostgres(env, steps, signal) {
   const find = () => findPostgres(env, [fetchedBin(cache)]);
   const found = find();
   if (found) return found;
-  if (!canFetch()) throw new Error(NONE);
+  if (!canUnpackPackages()) throw new Error(NONE);
   const onWait = () => steps.say('another start or test run fetches PostgreSQL: waiting for it');
   return underLock(`${cache}/lock`, onWait, async () => {
     if (!find())

