@@ -55,8 +55,8 @@ async function expectTidy(points: number): Promise<void> {
 const untilSwap = (flow: string[]) => flow.slice(0, flow.findIndex((text) => text.includes('RENAME TO')) + 1);
 
 it.each([
-  ['restore', '/restore_instance/i/latest', 8],
-  ['undo', '/undo_restore/i', 4],
+  ['restore', '/restore_instance/i/latest', 6],
+  ['undo', '/undo_restore/i', 3],
 ])('kill -9 in a %s: it is done whole after the next start', async (_what, path, most) => {
   const flow = untilSwap(await statementsOf(broker, () => post(path)));
   await eachPoint(
