@@ -35,18 +35,22 @@ export class AdminClient {
   /** @param {string} instance @param {string} name */
   async download(instance, name) {
     const url = `${this.url}/download_backup/${instance}/${name}`;
-    await run('curl', [...CURL, '--user', this.#user, '--output', '/dev/null', url]);
+    await this.#curl('--output', '/dev/null', url);
   }
 
   /** @param {string} instance @param {string} name @param {string} file */
   async upload(instance, name, file) {
     const url = `${this.url}/upload_backup/${instance}/${name}`;
-    const type = ['--header', 'Content-Type: application/octet-stream'];
-    await run('curl', [...CURL, '--user', this.#user, ...type, '--upload-file', file, url]);
+    await this.#curl('--header', 'Content-Type: application/octet-stream', '--upload-file', file, url);
   }
 
   close() {
     this.#agent.destroy();
+  }
+
+  /** @param {string[]} args */
+  async #curl(...args) {
+    await run('curl', [...CURL, '--config', '-', ...args], { input: `user = "${this.#user}"\n` });
   }
 
   /** @param {string} path */

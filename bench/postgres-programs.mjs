@@ -13,13 +13,13 @@ export class PostgresPrograms {
   /** @param {string} database @param {string} file */
   async dump(database, file) {
     const args = ['--format=custom', `--compress=${this.compression}`, `--file=${file}`];
-    await this.#call('pg_dump', [...args, this.broker.superuserUrl(database)]);
+    await this.#call('pg_dump', args, database);
   }
 
   /** @param {string} database empty @param {string} file @param {number} jobs */
   async restore(database, file, jobs) {
-    const url = this.broker.superuserUrl(database);
-    await this.#call('pg_restore', ['--exit-on-error', '--no-owner', `--jobs=${jobs}`, `--dbname=${url}`, file]);
+    const args = ['--exit-on-error', '--no-owner', `--jobs=${jobs}`, `--dbname=${database}`, file];
+    await this.#call('pg_restore', args, database);
   }
 
   /** Reads all of an archive. @param {string} file */
@@ -27,8 +27,10 @@ export class PostgresPrograms {
     await this.#call('pg_restore', ['--file=/dev/null', file]);
   }
 
-  /** @param {string} name @param {string[]} args */
-  #call(name, args) {
-    return run(join(this.broker.postgres.bin, name), args);
+  /** @param {string} name @param {string[]} args @param {string} [database] */
+  #call(name, args, database) {
+    const { hostname, port, username, password } = new URL(this.broker.superuserUrl());
+    const login = { PGHOST: hostname, PGPORT: port, PGUSER: username, PGPASSWORD: password, PGDATABASE: database };
+    return run(join(this.broker.postgres.bin, name), args, { env: { PATH: process.env['PATH'], ...login } });
   }
 }
