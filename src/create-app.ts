@@ -16,6 +16,9 @@ import { OperationsService } from './operations/operations.service.js';
 import { PostgresServers } from './postgres/postgres-servers.js';
 import { StateDatabase } from './state/state-database.js';
 
+/** For the answers of those that were told that their operation is handed over. */
+const ANSWER_MS = 2_000;
+
 export interface BrokerApp {
   app: NestFastifyApplication;
   /** Listens and resolves with the URL; API calls are answered 503 `starting` until `ready`. */
@@ -122,10 +125,14 @@ class RunningBroker implements BrokerApp {
     this.#lifecycle.markStopping();
     this.#begin();
     await this.ready.catch(() => undefined);
-    if (!(await this.#lifecycle.drained(this.config.operations.grace)))
+    // One grace for all: calls that wait for an operation are answered when it is handed over.
+    await Promise.all([
+      this.#lifecycle.drained(this.config.operations.grace),
+      this.#operations.stop(),
+      ...[this.#janitor, this.#backups, this.#restores].map((each) => each.stop()),
+    ]);
+    if (!(await this.#lifecycle.drained(ANSWER_MS)))
       this.log.warn('some requests were still running after the grace period');
-    await Promise.all([this.#janitor.stop(), this.#backups.stop(), this.#restores.stop()]);
-    await this.#operations.stop();
     await this.app.close();
     await this.#servers.close();
     await this.#state.close();

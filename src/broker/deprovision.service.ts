@@ -37,7 +37,7 @@ export class DeprovisionService {
       if (!isAtWork(instance)) {
         const begun = await this.#begin(instance, ask);
         if (begun !== null) return this.#answer(id, this.wait.own(begun, ask));
-        await this.#haltOther(id);
+        await this.#haltOther(id, ask);
         continue;
       }
       const operation = await this.operations.active(id);
@@ -45,19 +45,19 @@ export class DeprovisionService {
       if (operation.kind === 'deprovision' && !operation.cancelRequested)
         return this.#answer(id, this.wait.joined(operation, ask));
       halted = true;
-      await this.#halt(operation);
+      await this.#halt(operation, ask);
     }
     throw concurrency();
   }
 
   /** Work that leaves the instance's state as it is: of its backups. */
-  async #haltOther(id: string): Promise<void> {
+  async #haltOther(id: string, ask: Ask): Promise<void> {
     const operation = await this.operations.active(id);
-    if (operation !== null && !OF_BROKER.includes(operation.kind)) await this.#halt(operation);
+    if (operation !== null && !OF_BROKER.includes(operation.kind)) await this.#halt(operation, ask);
   }
 
-  async #halt(operation: Operation): Promise<void> {
-    const { state } = await this.wait.halted(operation);
+  async #halt(operation: Operation, ask: Ask): Promise<void> {
+    const { state } = await this.wait.halted(operation, ask);
     if (state === 'queued' || state === 'running') throw concurrency(`the ${operation.kind} is still being halted`);
   }
 

@@ -4,10 +4,8 @@ import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError, type ErrorCode } from '../errors.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
-import { type Ask } from './ask.js';
+import { type Ask, PATIENCE_MS } from './ask.js';
 
-/** The Cloud Controller gives up after 60 s; what is left is for taking the work back and for the way. */
-const PATIENCE_MS = 55_000;
 const TAKE_BACK_MS = 3_000;
 const RETRY_AFTER_S = 10;
 
@@ -55,7 +53,11 @@ export class OperationWait {
   }
 
   /** Halts an operation and waits until what it made is taken back, or it has ended otherwise. */
-  async halted(operation: Operation, withinMs = this.#asyncWaitMs): Promise<Operation> {
+  halted(operation: Operation, ask: Ask): Promise<Operation> {
+    return this.#halted(operation, Math.min(this.#asyncWaitMs, leftOf(ask)));
+  }
+
+  async #halted(operation: Operation, withinMs: number): Promise<Operation> {
     try {
       await this.operations.cancel(operation.id);
     } catch (error) {
@@ -66,17 +68,26 @@ export class OperationWait {
 
   async #settled(operation: Operation, ask: Ask): Promise<Settled> {
     const waitMs = ask.acceptsIncomplete ? this.#asyncWaitMs : PATIENCE_MS;
-    return judged(await this.operations.settled(operation.id, waitMs));
+    return judged(await this.operations.settled(operation.id, Math.min(waitMs, leftOf(ask))));
   }
 
   async #takeBack(operation: Operation): Promise<Settled> {
-    const settled = await this.halted(operation, TAKE_BACK_MS);
+    const settled = await this.#halted(operation, TAKE_BACK_MS);
     if (settled.state === 'succeeded') return { operation: settled, done: true };
+    if (this.operations.isStopping)
+      throw new BrokerError('stopping', `the broker is stopping, the ${operation.kind} is taken back`, {
+        retryAfter: RETRY_AFTER_S,
+      });
     throw new BrokerError(
       'timed_out',
       `the ${operation.kind} was not done within ${PATIENCE_MS / 1000} s and is taken back; with accepts_incomplete=true it may take longer`,
     );
   }
+}
+
+/** What the waits before have left of the call's time, in ms. */
+function leftOf({ until }: Ask): number {
+  return Math.max(0, until - performance.now());
 }
 
 function judged(operation: Operation): Settled {

@@ -17,17 +17,20 @@ export class OperationWaiters {
   private readonly waiting = new Map<string, Set<(told: Told) => void>>();
   private poll: NodeJS.Timeout | undefined;
   private asking = false;
+  private stopped = false;
   private silentSince: number | undefined;
 
   constructor(private readonly store: OperationStore) {}
 
   start(): void {
+    this.stopped = false;
     this.poll = setInterval(() => void this.ask(), POLL_MS);
   }
 
   /** Nobody waits any longer: all get their operation as it is. */
   stop(): void {
     clearInterval(this.poll);
+    this.stopped = true;
     for (const id of [...this.waiting.keys()]) this.tell(id, undefined);
   }
 
@@ -47,7 +50,7 @@ export class OperationWaiters {
     try {
       // Looked at after joining the waiters: an end in between is told.
       const now = await this.store.find(id);
-      if (hasEnded(now) || withinMs <= 0 || signal?.aborted === true) return now;
+      if (hasEnded(now) || withinMs <= 0 || this.stopped || signal?.aborted === true) return now;
       const end = await told;
       if (end instanceof Error) throw end;
       return end ?? (await this.store.find(id));

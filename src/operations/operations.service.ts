@@ -30,6 +30,11 @@ export class OperationsService {
     private readonly waiters: OperationWaiters,
   ) {}
 
+  /** Whether it takes no new work any more; what it waits for may then not end here. */
+  get isStopping(): boolean {
+    return this.stopping;
+  }
+
   /** Registers the work of a kind, before `start`. Kinds that no broker has registered stay queued. */
   handle(handler: OperationHandler): void {
     this.runner.handle(handler);

@@ -144,4 +144,24 @@ describe('a broker that stops gracefully', () => {
     expectDone(await other.platform.deprovision('handed-over'), 200);
     await other.home.estate.expectExactly([]);
   });
+
+  it('gives one grace to all: waiting calls are answered when their work is handed over', async () => {
+    const leaving = await secondBroker({ operations: { grace: '200ms' } });
+    await holding(cluster.superuserUrl(), 'pg_authid', async () => {
+      const taken = leaving.platform.provision('taken', {}, later);
+      const refused = leaving.platform.provision('refused');
+      await until('the operations to run', async () => {
+        const { active } = await other.home.estate.look();
+        return active.filter(({ state }) => state === 'running').length === 2;
+      });
+      expect(await leaving.stop()).toBe(0);
+      expectDone(await taken, 202);
+      expectRefused(await refused, 503, { says: /stopping/ });
+      expect(leaving.log.filter((line) => line.includes('still running'))).toEqual([]);
+    });
+    await until('the refused one to be gone', async () => (await other.platform.deprovision('refused')).status === 410);
+    expect((await other.platform.ended('taken')).body['state']).toBe('succeeded');
+    expectDone(await other.platform.deprovision('taken'), 200);
+    await other.home.estate.expectExactly([]);
+  });
 });
