@@ -67,14 +67,12 @@ export function changeStatements(names: TenantNames, change: ExtensionChange): s
 
 /** What the server refuses because of the tenant's own objects is the user's to change; the rest passes through. */
 export function extensionFault(error: unknown): unknown {
-  const { code, detail, message } = (error instanceof BrokerError ? error.cause : error) as {
-    code?: string;
-    detail?: string;
-    message?: string;
-  };
+  const cause = error instanceof BrokerError ? error.cause : error;
+  if (!(cause instanceof Error)) return error;
+  const { code, detail, message } = cause as Error & { code?: string; detail?: string };
   if (code === '2BP01') return refused(`an extension is in use and cannot be removed: ${usersOf(detail ?? '')}`);
   if (code === '42501') return refused('an extension, or one that it requires, can be created by a superuser only');
-  if (/^(42710|42723|42P0[67]|3F000|0A000)$/.test(codeOf(error))) return refused(message ?? '');
+  if (/^(42710|42723|42P0[67]|3F000|0A000)$/.test(codeOf(error))) return refused(message);
   return error;
 }
 
