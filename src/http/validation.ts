@@ -7,7 +7,7 @@ export function createValidationPipe(): ValidationPipe {
     transform: true,
     whitelist: true,
     exceptionFactory: (errors) =>
-      new BrokerError('invalid_request', errors.flatMap((error) => describe(error, '')).join('; ')),
+      new BrokerError('invalid_request', [...new Set(errors.flatMap((error) => describe(error, '')))].join('; ')),
   });
 }
 

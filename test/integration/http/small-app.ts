@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Body, Controller, Delete, Get, HttpCode, Module, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { IsOptional, IsString } from 'class-validator';
+import { IsNotEmpty, IsOptional, IsString } from 'class-validator';
 import { type FastifyRequest } from 'fastify';
 import { Realm } from '../../../src/auth/realm.js';
 import { BrokerConfigModule } from '../../../src/config/config.module.js';
@@ -19,7 +19,7 @@ export const draw = () => randomBytes(12).toString('hex');
 export const slow: (() => void)[] = [];
 
 class ThingBody {
-  @IsString({ message: 'expected a text' }) service_id!: string;
+  @IsString({ message: 'expected a text' }) @IsNotEmpty({ message: 'expected a text' }) service_id!: string;
   @IsOptional() @IsString({ message: 'expected a text' }) note?: string;
 }
 
