@@ -54,11 +54,11 @@ export class RestoreHandler implements OperationHandler {
   /** Where the swap has happened in spite of all, it is what happened. */
   async undo(context: OperationContext): Promise<Outcome> {
     const { operation } = context;
+    await this.#unspool(operation);
     const instance = await this.instances.find(operation.instanceId);
     if (instance === null) return {};
     const swapped = await this.swapping.resume(context, instance);
     if (swapped === undefined) await this.#clear(context, instance);
-    await this.#unspool(operation);
     return swapped ?? {};
   }
 
