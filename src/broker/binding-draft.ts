@@ -4,7 +4,7 @@ import { BindingStore, type NewBinding } from '../instances/binding-store.js';
 import { type BindingAccess, type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
-import { ServiceCatalog } from './catalog.js';
+import { planBindable, ServiceCatalog } from './catalog.js';
 import { bindingFingerprint } from './fingerprint.js';
 import { defaultBindingCheck } from './parameter-schemas.js';
 import { type BindRequest } from './requests.dto.js';
@@ -25,10 +25,12 @@ export class BindingDraft {
 
   /**
    * A predecessor's parameters and resource are taken over where the request leaves them out.
-   * @throws BrokerError `invalid_request` naming the parameter or the predecessor
+   * @throws BrokerError `invalid_request` naming the parameter or the predecessor, or where the plan is not bindable
    */
   async draw(instance: ServiceInstance, id: string, request: BindRequest): Promise<NewBinding> {
     const offered = this.catalog.find(instance.serviceId, instance.planId);
+    if (offered !== undefined && !planBindable(offered))
+      throw new BrokerError('invalid_request', 'plan_id: service instances of this plan cannot be bound');
     const predecessor = await this.#predecessor(instance.id, request);
     const parameters = request.parameters ?? predecessor?.parameters ?? {};
     (offered?.bind ?? defaultBindingCheck).assert(parameters);

@@ -87,6 +87,11 @@ export function planUpdateable({ service, plan }: OfferedPlan): boolean {
   return plan.plan_updateable ?? service.plan_updateable ?? false;
 }
 
+/** Whether instances of a plan can be bound; the plan's own word goes before its service's. */
+export function planBindable({ service, plan }: OfferedPlan): boolean {
+  return plan.bindable ?? service.bindable;
+}
+
 function offered(service: CatalogService, plan: CatalogPlan): OfferedPlan {
   const schemas = planSchemas(plan);
   return {

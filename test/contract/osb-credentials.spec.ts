@@ -172,6 +172,19 @@ describe('rotation by predecessor_binding_id', () => {
   });
 });
 
+describe('PUT binding of an instance whose plan is not bindable', () => {
+  it('is 400, and nothing is made', async () => {
+    expectDone(await platform.provision('unbound', { plan_id: UNBOUND }), 201);
+    const before = await broker.home.estate.snapshot();
+    expectRefused(await platform.bind('unbound', 'b', { plan_id: UNBOUND }), 400, {
+      says: /plan_id: .*cannot be bound/,
+    });
+    expect(await broker.home.estate.snapshot()).toBe(before);
+  });
+});
+
+const UNBOUND = 'a-plan-without-bindings';
+
 function agedCatalog(): Json {
   const plan = { description: 'a plan' };
   return {
@@ -186,6 +199,7 @@ function agedCatalog(): Json {
           plans: [
             { ...plan, id: SMALL, name: 'lasting' },
             { ...plan, id: MEDIUM, name: 'ageing', binding_max_age: '24h' },
+            { ...plan, id: UNBOUND, name: 'unbound', bindable: false },
           ],
         },
       ],
