@@ -4,6 +4,7 @@ import { roleConnections } from './limits.js';
 import { scramVerifier } from './scram-verifier.js';
 import { codeOf } from './server-fault.js';
 import { type Server } from './server.js';
+import { LONG_MS } from './session.js';
 import { ident, literal, together } from './sql.js';
 import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
 
@@ -46,11 +47,14 @@ export async function createRole(server: Server, names: TenantNames, ask: NewBin
 async function openToReader(server: Server, names: TenantNames, signal: AbortSignal): Promise<void> {
   await enter(server, names.database, signal, async (session) => {
     for (let tries = 1; ; tries += 1) {
-      const rows = await session.query(missingGrants(names), { signal });
+      const rows = await session.query(missingGrants(names), { signal, limitMs: LONG_MS });
       if (rows.length === 0) return;
       const grants = rows.map((row) => row['grant'] as string);
       try {
-        await session.query(together(`SET LOCAL ROLE ${ident(names.ownerRole)}`, ...grants), { signal });
+        await session.query(together(`SET LOCAL ROLE ${ident(names.ownerRole)}`, ...grants), {
+          signal,
+          limitMs: LONG_MS,
+        });
         return;
       } catch (error) {
         const droppedMeanwhile = /^(42P01|3F000|42501)$/.test(codeOf(error));

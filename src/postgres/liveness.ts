@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionTarget } from './connection-target.js';
-import { SilenceError } from './server-fault.js';
+import { SilenceError, SlowError } from './server-fault.js';
 
 /** Work that takes longer makes it worth asking whether the server lives, again and again. */
 const PATIENCE_MS = 2500;
@@ -34,7 +34,7 @@ export function answers(target: ConnectionTarget): Promise<boolean> {
 
 /**
  * The result of `work` as long as the server answers: rejects with SilenceError some 6 s after it went silent (stopped,
- * cut off), or when `work` took longer than `limitMs`. Long work on a living server is waited for.
+ * cut off), with SlowError when `work` took longer than `limitMs` on one that lives.
  */
 export async function whileAnswering<T>(target: ConnectionTarget, work: Promise<T>, limitMs: number): Promise<T> {
   const ended = new AbortController();
@@ -48,6 +48,7 @@ export async function whileAnswering<T>(target: ConnectionTarget, work: Promise<
 async function silence(target: ConnectionTarget, limitMs: number, ended: AbortSignal): Promise<never> {
   for (let left = limitMs; ; left -= PATIENCE_MS) {
     await delay(Math.min(PATIENCE_MS, left), undefined, { signal: ended });
-    if (left <= PATIENCE_MS || !(await answers(target))) throw new SilenceError('no sign of life');
+    if (!(await answers(target))) throw new SilenceError('no sign of life');
+    if (left <= PATIENCE_MS) throw new SlowError('took too long');
   }
 }

@@ -5,6 +5,11 @@ export class SilenceError extends Error {
   override readonly name = 'SilenceError';
 }
 
+/** A statement took longer than it may, on a server that lives. */
+export class SlowError extends Error {
+  override readonly name = 'SlowError';
+}
+
 const RETRY_AFTER_S = 5;
 
 /** Node's codes, and those texts of the driver that stand for a lost connection. */
@@ -49,7 +54,7 @@ export function serverFault(server: string, error: unknown): unknown {
   if (error instanceof SilenceError) return fault(`server ${server} does not answer`);
   if (isLost(error)) return fault(`server ${server} cannot be reached`);
   if (code.startsWith('28')) return fault(`server ${server} refuses the broker's own login`);
-  if (code === '57014') return fault(`server ${server} did not answer in time`);
+  if (code === '57014' || error instanceof SlowError) return fault(`server ${server} did not answer in time`);
   if (code === '53300') return fault(`server ${server} has no connection left for the broker`);
   if (code === '53100')
     return new BrokerError('server_full', `server ${server} has no disk space left`, { cause: error });

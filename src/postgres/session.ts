@@ -4,9 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { type ConnectionTarget } from './connection-target.js';
 import { openSocket, whileAnswering } from './liveness.js';
-import { isCollision, SilenceError } from './server-fault.js';
+import { isCollision, SilenceError, SlowError } from './server-fault.js';
 
-/** Work on catalogs; what takes longer than this on a living server is stuck. */
+/** Work on catalogs; what takes longer than this on a living server is cancelled. */
 export const QUICK_MS = 8000;
 /** Work whose length depends on the size of things; the caller's signal bounds it. */
 export const LONG_MS = 24 * 3600 * 1000;
@@ -82,6 +82,7 @@ export class Session {
       return last.rows;
     } catch (error) {
       if (error instanceof SilenceError) this.#destroy();
+      if (error instanceof SlowError) cancel();
       signal?.throwIfAborted();
       throw error;
     } finally {

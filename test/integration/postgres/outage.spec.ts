@@ -34,6 +34,19 @@ describe('a server that fails', () => {
     await cluster.remove();
   });
 
+  it('a statement that takes too long is ended, and bothers nobody else', async () => {
+    const { sessions } = home.servers.server('default');
+    const slow = sessions.inDatabase(instance.names.database, never, (own) =>
+      own.query('SELECT pg_sleep(60)', { limitMs: 50 }),
+    );
+    await expect(slow).rejects.toMatchObject({ ...UNREACHABLE, message: 'server default did not answer in time' });
+    expect(await sessions.query('SELECT 1 AS one', {})).toEqual([{ one: 1 }]);
+    await until('the statement to end', async () => {
+      const rows = await sql(cluster.superuserUrl(), `SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)'`);
+      return rows.length === 0;
+    });
+  });
+
   const everyCall = (): Promise<unknown>[] => {
     const { names, bindings } = instance;
     const password = home.tenants.drawPassword();
