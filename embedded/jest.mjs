@@ -1,44 +1,82 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { readJson } from './files.mjs';
+import { endGroup, leftOf } from './process-group.mjs';
 import { PROJECT, projectNode } from './project.mjs';
 
 /** @typedef {import('./checks.mjs').Tally} Tally */
 /** @typedef {{ numPassedTests: number, numFailedTests: number, numRuntimeErrorTestSuites: number, numPendingTests: number, numTodoTests: number }} Report */
 
 /**
- * Runs the tests of all files, or of those that the arguments name.
+ * Runs the tests of all files, or of those that the arguments name. What the tests start ends with them.
  * @param {string[]} args of jest
  * @param {AbortSignal} signal
+ * @param {number} [patience] how long, in milliseconds, jest may go on after its report, which it writes last of all
  * @returns {Promise<Tally>}
  */
-export async function runJest(args, signal) {
+export async function runJest(args, signal, patience = 20_000) {
   const folder = mkdtempSync(join(tmpdir(), 'broker-jest-'));
   const file = join(folder, 'report.json');
   try {
-    const jest = join(PROJECT, 'node_modules', 'jest', 'bin', 'jest.js');
-    const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
-    const child = spawn(projectNode(), [...node, jest, '--json', `--outputFile=${file}`, ...args], {
-      cwd: PROJECT,
-      env: withProjectNode(),
-      // With --json the report also goes to standard output.
-      stdio: ['ignore', 'ignore', 'inherit'],
-      signal,
-    });
-    /** @type {number | null} */
-    const code = await new Promise((/** @type {(code: number | null) => void} */ resolve, reject) => {
-      child.once('exit', resolve);
-      child.once('error', reject);
-    });
-    return tallyOf(/** @type {Report} */ (readJson(file)), args.length > 0, code === 0);
+    const { code, faults } = await jest([...args, '--json', `--outputFile=${file}`], file, patience, signal);
+    for (const fault of faults) process.stdout.write(`${fault}\n`);
+    return tallyOf(/** @type {Report} */ (readJson(file)), args.length > 0, code === 0 && faults.length === 0);
   } catch (error) {
     process.stdout.write(`jest gave no report: ${String(error)}\n`);
     return { passed: 0, failed: 1 };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * @param {string[]} args
+ * @param {string} report
+ * @param {number} patience
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ code: number | null, faults: string[] }>} `faults`: what is wrong beside the tests themselves
+ */
+async function jest(args, report, patience, signal) {
+  const program = join(PROJECT, 'node_modules', 'jest', 'bin', 'jest.js');
+  const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+  const child = spawn(projectNode(), [...node, program, ...args], {
+    cwd: PROJECT,
+    env: withProjectNode(),
+    // With --json the report also goes to standard output.
+    stdio: ['ignore', 'ignore', 'inherit'],
+    // In a process group of its own all that the tests have started can be found, and ended.
+    detached: true,
+  });
+  const exit = once(child, 'exit');
+  exit.catch(() => {});
+  const group = child.pid;
+  if (group === undefined) throw (await once(child, 'error'))[0];
+  const done = new AbortController();
+  try {
+    const outcome = await Promise.race([
+      exit.then(() => ({ code: child.exitCode, faults: /** @type {string[]} */ ([]) })),
+      overdue(report, patience, AbortSignal.any([signal, done.signal])),
+    ]);
+    const left = outcome.faults.length > 0 ? [] : await leftOf(group);
+    outcome.faults.push(...left.map((process) => `the tests have left a process: ${process}`));
+    return outcome;
+  } finally {
+    done.abort();
+    await endGroup(group);
+  }
+}
+
+/** Resolves when jest goes on though it has written its report; rejects when it is to stop.
+ * @param {string} report @param {number} patience @param {AbortSignal} signal */
+async function overdue(report, patience, signal) {
+  while (!existsSync(report)) await wait(200, undefined, { signal });
+  await wait(patience, undefined, { signal });
+  const fault = 'jest did not end after its last test: something is left open (jest --detectOpenHandles may name it)';
+  return { code: null, faults: [fault] };
 }
 
 /** @param {Report} report @param {boolean} narrowed @param {boolean} succeeded @returns {Tally} */

@@ -6,12 +6,12 @@ import { ProgramError } from './run.mjs';
 import { createSteps } from './steps.mjs';
 import { versitygwBinary } from './versitygw.mjs';
 
-/** Far beyond what all of it takes: something hangs. */
-const TIME_LIMIT = 20 * 60_000;
+/** Far beyond what all of it takes where everything has yet to be fetched: something hangs. */
+const TIME_LIMIT = 40 * 60_000;
 
 const steps = createSteps();
 const asked = new AbortController();
-for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(name, () => asked.abort());
+for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(name, () => asked.abort());
 const signal = AbortSignal.any([asked.signal, AbortSignal.timeout(TIME_LIMIT)]);
 
 /** `npm test`: from a fresh checkout to the result of every check and test. @param {string[]} args name the files to narrow it to */
@@ -26,6 +26,7 @@ async function test(args) {
 
 try {
   const { passed, failed } = await test(process.argv.slice(2));
+  if (signal.aborted) process.stdout.write(asked.signal.aborted ? '\nstopped\n' : '\nstopped: its time is over\n');
   process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
   process.exitCode = failed === 0 && !signal.aborted ? 0 : 1;
 } catch (error) {
