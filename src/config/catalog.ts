@@ -56,8 +56,12 @@ const limits = z.strictObject({
     .min(1, 'expected a whole number from 1 to 10000')
     .max(10_000, 'expected a whole number from 1 to 10000')
     .optional()
-    .describe('Connections of the applications at once.'),
-  storage_bytes: sizeSchema.optional().describe('Size of the database.'),
+    .describe('Connections of one binding at once, and with 3 more of all together.'),
+  storage_bytes: sizeSchema
+    .optional()
+    .describe(
+      'Size of the database: told to users, and held to by restores and changes of plan; a database that grows beyond it is not stopped.',
+    ),
   statement_timeout: durationSchema.optional().describe('Longest statement; applications may change their own.'),
   idle_in_transaction_timeout: durationSchema
     .optional()

@@ -4,19 +4,12 @@ import { parse, stringify } from 'yaml';
 import { PROJECT } from '../../embedded/project.mjs';
 import { loadConfig } from '../../src/config/load.js';
 import { pasteAll } from '../support/paste.js';
+import { readmeBlocks } from '../support/readme.js';
 import { npmStart, temporaryFolder } from '../support/starter.js';
-
-/** The shell blocks below a heading of the README, in their order. */
-function shellBlocks(heading: string): string[] {
-  const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
-  const section = readme.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
-  return [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block]) => block ?? '');
-}
 
 describe('the storage in S3 that the README shows', () => {
   it('is one that the configuration takes', async () => {
-    const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');
-    const yaml = /^```yaml\n([^]*?)^```$/m.exec(readme)?.[1] ?? '';
+    const [yaml = ''] = readmeBlocks('Backups', 'yaml');
     const file = join(await temporaryFolder(), 'broker.yml');
     const example = parse(readFileSync(join(PROJECT, 'config/example.yml'), 'utf8')) as Record<string, unknown>;
     writeFileSync(file, stringify({ ...example, ...(parse(yaml) as Record<string, unknown>) }));
@@ -27,7 +20,7 @@ describe('the storage in S3 that the README shows', () => {
 
 describe('the first tour of the README', () => {
   it('runs as it is pasted, block after block', async () => {
-    const blocks = shellBlocks('First tour');
+    const blocks = readmeBlocks('First tour', 'sh');
     expect(blocks.length).toBeGreaterThanOrEqual(11);
     const dataDir = join(await temporaryFolder(), 'data');
     const starter = await npmStart({ dataDir });
