@@ -172,6 +172,7 @@ export async function limitDatabase(
 export async function dropDatabase(server: Server, names: TenantNames, roles: string[], step: Step): Promise<void> {
   const { signal } = step;
   await inPhase(step, 'dropping_database', async () => {
+    await endPrepared(server, names, signal);
     try {
       const text = `DROP DATABASE IF EXISTS ${ident(names.database)} WITH (FORCE)`;
       await server.sessions.query(text, { signal, limitMs: LONG_MS });
@@ -183,6 +184,27 @@ export async function dropDatabase(server: Server, names: TenantNames, roles: st
       });
     }
     await dropRoles(server, [...roles, names.readerRole, names.connectRole, names.ownerRole], signal);
+  });
+}
+
+/** Prepared transactions that an application left behind belong to no session, and no database with one is dropped. */
+async function endPrepared(server: Server, names: TenantNames, signal: AbortSignal): Promise<void> {
+  const prepared = await server.sessions.query(
+    `SELECT gid, owner::text FROM pg_prepared_xacts JOIN pg_roles ON rolname = owner
+     WHERE database = ${literal(names.database)} AND NOT rolsuper`,
+    { signal },
+  );
+  if (prepared.length === 0) return;
+  await enter(server, names.database, signal, async (session) => {
+    for (const { gid, owner } of prepared as { gid: string; owner: string }[]) {
+      // One by one, since it cannot be part of a transaction, and its owner alone may end it.
+      if (owner !== names.ownerRole) await session.query(`GRANT ${ident(owner)} TO CURRENT_USER`, { signal });
+      await session.query(`SET ROLE ${ident(owner)}`, { signal });
+      await session.query(`ROLLBACK PREPARED ${literal(gid)}`, { signal }).catch((error: unknown) => {
+        if (codeOf(error) !== '42704') throw error;
+      });
+      await session.query('RESET ROLE', { signal });
+    }
   });
 }
 

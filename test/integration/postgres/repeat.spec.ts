@@ -20,7 +20,7 @@ describe('work on a server', () => {
   let cluster: Cluster;
   let home: Estate;
   beforeAll(async () => {
-    cluster = await startCluster({ log_statement: 'all' });
+    cluster = await startCluster({ log_statement: 'all', max_prepared_transactions: 5 });
     home = estateOn(cluster);
   });
   afterAll(async () => {
@@ -70,6 +70,18 @@ describe('work on a server', () => {
     await expect(home.tenants.create(names, { limits: {}, extensions: [] }, lost)).rejects.toThrow('taken over');
     expect(await sql(cluster.superuserUrl(), 'SELECT FROM pg_roles WHERE rolname = $1', [names.ownerRole])).toEqual([]);
     await home.tenants.drop(names, [], step());
+  });
+
+  it('prepared transactions that an application has left do not hold up a drop', async () => {
+    const instance = await tenant(home, cluster, ['read-write']);
+    const client = await session(instance.bindings[0]?.url ?? '');
+    await client.query(`CREATE TABLE t (a int); BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'one''s'`);
+    await client.query(`SET ROLE NONE; BEGIN; SELECT lo_create(0); PREPARE TRANSACTION 'as itself'`);
+    await client.end();
+    const roles = instance.bindings.map(({ role }) => role);
+    await home.tenants.drop(instance.names, roles, step());
+    expect(await sql(cluster.superuserUrl(), 'SELECT FROM pg_prepared_xacts')).toEqual([]);
+    expect(await sql(cluster.superuserUrl(), 'SELECT FROM pg_roles WHERE rolname = ANY ($1)', [roles])).toEqual([]);
   });
 
   it('done twice is as done once', async () => {
