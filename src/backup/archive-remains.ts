@@ -64,9 +64,13 @@ export class ArchiveRemains {
     }
   }
 
-  /** Every part is tried; undefined when all is gone, else the first reason why it is not. */
+  /**
+   * Every part is tried; undefined when all is gone, else the first reason why it is not. Of an operation that has
+   * succeeded only the role can be left: what is stored is the backup.
+   */
   async remove(operation: Operation, signal: AbortSignal): Promise<Error | undefined> {
-    const parts = [this.#role(operation, signal), this.#spooled(operation), this.#stored(operation, signal)];
+    const parts = [this.#role(operation, signal)];
+    if (operation.state !== 'succeeded') parts.push(this.#spooled(operation), this.#stored(operation, signal));
     const ends = await Promise.allSettled(parts);
     signal.throwIfAborted();
     const reasons = ends.flatMap((end) => (end.status === 'rejected' ? [asError(end.reason)] : []));
