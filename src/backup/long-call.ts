@@ -52,11 +52,12 @@ export class LongCall {
 
 /** What a failed or cancelled operation is to the caller who waited for it. */
 function failureOf({ id, kind, state, error }: Operation): BrokerError {
-  const details = { operation_id: id };
-  if (state === 'cancelled') return new BrokerError('cancelled', `the ${kind} was cancelled`, { details });
-  return new BrokerError(error?.code ?? 'internal', error?.detail ?? `the ${kind} failed`, {
-    details,
-    ...(error?.code === 'server_unreachable' && { retryAfter: 10 }),
+  if (state === 'cancelled')
+    return new BrokerError('cancelled', `the ${kind} was cancelled`, { details: { operation_id: id } });
+  const { code, detail, ...details } = error ?? { code: 'internal', detail: `the ${kind} failed` };
+  return new BrokerError(code, detail, {
+    details: { ...details, operation_id: id },
+    ...(code === 'server_unreachable' && { retryAfter: 10 }),
   });
 }
 

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
 import { BrokerError } from '../errors.js';
 import { stateUnreachable } from '../state/state-errors.js';
+import { operationError } from './operation-error.js';
 import { type OperationContext, type OperationHandler, type Outcome } from './operation-handler.js';
 import { OperationQueue } from './operation-queue.js';
 import { OperationLostError, type OperationRun, stopError } from './operation-run.js';
@@ -150,11 +151,11 @@ export class OperationExecutor {
       decide: async (patch: OperationMemo) => {
         run.operation.memo = await this.hold(run, () => this.decide(run, patch));
       },
-      waiting: async ({ code, message }, nextTryAt) => {
-        const error = { code, detail: message };
+      waiting: async (thrown, nextTryAt) => {
+        const error = operationError(thrown);
         await this.hold(run, async () => (await this.store.waiting(run, error, nextTryAt)) || undefined);
         run.waiting = true;
-        this.logger.warn(`${describe(run)} waits until ${nextTryAt.toISOString()}: ${message}`);
+        this.logger.warn(`${describe(run)} waits until ${nextTryAt.toISOString()}: ${error.detail}`);
       },
     });
   }
@@ -195,7 +196,7 @@ export class OperationExecutor {
       // Its message only: other members of a driver's error may hold what was sent.
       const because = failure.cause instanceof Error ? ` (${failure.cause.message})` : '';
       this.logger.warn(`${describe(run)} fails: ${failure.message}${because}`);
-      return { code: failure.code, detail: failure.message };
+      return operationError(failure);
     }
     this.log(run, 'failed', failure);
     return { code: 'internal', detail: INTERNAL };

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Requester } from '../auth/requester.js';
-import { BrokerError, type ErrorCode } from '../errors.js';
+import { BrokerError } from '../errors.js';
+import { type OperationError } from './operation-error.js';
 import {
   Operation,
   OPERATION_KINDS,
@@ -46,7 +47,7 @@ export interface Claimed {
 export interface Ending {
   state: Extract<OperationState, 'succeeded' | 'failed' | 'cancelled'>;
   result?: Record<string, unknown>;
-  error?: { code: ErrorCode; detail: string };
+  error?: OperationError;
 }
 
 type Row = Record<string, unknown>;
@@ -134,7 +135,7 @@ export class OperationStore {
   }
 
   /** False: this attempt no longer holds the operation. */
-  async waiting(hold: Hold, error: NonNullable<Operation['error']>, nextTryAt: Date): Promise<boolean> {
+  async waiting(hold: Hold, error: OperationError, nextTryAt: Date): Promise<boolean> {
     const [, count] = await this.dataSource.query<[Row[], number]>(
       `UPDATE operation SET error = $4, next_try_at = $5 WHERE ${HELD}`,
       [hold.id, hold.attempt, hold.runner, error, nextTryAt],

@@ -2,6 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '../http/api-docs.js';
 import { Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength } from 'class-validator';
 import { type ErrorCode, STATUS_OF } from '../errors.js';
+import { type OperationError } from './operation-error.js';
 import { type Requester } from '../auth/requester.js';
 import {
   type Operation,
@@ -46,6 +47,12 @@ class ProgressDto {
 class OperationErrorDto {
   @ApiProperty({ enum: Object.keys(STATUS_OF) }) code: ErrorCode;
   @ApiProperty() detail: string;
+  @ApiPropertyOptional({ type: [String], description: 'With `restore_failed`: each of them.' }) errors?: string[];
+  @ApiPropertyOptional({ type: [String], description: 'With `verification_failed`.' }) differences?: string[];
+  @ApiPropertyOptional({ description: 'With `spool_full` and `storage_full`, where it is known.' })
+  missing_bytes?: number;
+  @ApiPropertyOptional({ description: 'With `storage_unreachable`: the broker node that reaches it.' }) node?: string;
+  @ApiPropertyOptional({ description: 'With `too_large`, where it is known.' }) max_bytes?: number;
 }
 
 /** An operation as the API gives it: snake_case, times in RFC 3339 and UTC. */
@@ -60,7 +67,7 @@ export class OperationDto {
   @ApiProperty({ description: 'Number of starts so far: more than one after a crash or a hand-over.' })
   attempt: number;
   @ApiPropertyOptional({ format: 'date-time' }) next_try_at?: string;
-  @ApiPropertyOptional({ type: OperationErrorDto }) error?: { code: ErrorCode; detail: string };
+  @ApiPropertyOptional({ type: OperationErrorDto }) error?: OperationError;
   @ApiPropertyOptional({ type: 'object', additionalProperties: true }) result?: Record<string, unknown>;
   @ApiProperty({ type: 'object', additionalProperties: true, description: 'Who asked for it: realm and user.' })
   requested_by: Requester;

@@ -1,6 +1,6 @@
 import { Column, CreateDateColumn, Entity, PrimaryColumn } from 'typeorm';
 import { type Requester } from '../auth/requester.js';
-import { type ErrorCode } from '../errors.js';
+import { type OperationError } from './operation-error.js';
 
 export type OperationState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
 export const OPERATION_KINDS = [
@@ -58,7 +58,7 @@ export class Operation {
   /** Working data of the handler; never a secret, never shown. */
   @Column('jsonb') memo: OperationMemo;
   @Column('jsonb', { nullable: true }) result: Record<string, unknown> | null;
-  @Column('jsonb', { nullable: true }) error: { code: ErrorCode; detail: string } | null;
+  @Column('jsonb', { nullable: true }) error: OperationError | null;
   /** Number of starts so far; every write of a running handler is fenced by it. */
   @Column('int') attempt: number;
   /** `node/process` of the broker that runs it now. */

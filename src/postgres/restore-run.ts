@@ -14,7 +14,7 @@ export interface RestoreRun {
   database: string;
 }
 
-const NAMED_ERRORS = 100;
+const NAMED_ERRORS = 1000;
 const COMMAND_CHARS = 200;
 const LINE_CHARS = 1000;
 

@@ -124,7 +124,12 @@ describe('what fails changes nothing', () => {
        CREATE TABLE escaping (i int CHECK (bad_check(i))); INSERT INTO escaping VALUES (1);`,
     );
     expect((await upload(broker, ['safe', 'elsewhere'], archive)).status).toBe(201);
-    await unchanged(instance, () => restore('safe', 'elsewhere'), 422, 'restore_failed', /escaping|permission denied/);
+    const ask = () => restore('safe', 'elsewhere');
+    const refused = await unchanged(instance, ask, 422, 'restore_failed', /escaping|permission denied/);
+    const { errors, operation_id: id } = refused.body;
+    expect(errors).toEqual(expect.arrayContaining([expect.stringMatching(/pg_read_file/)]));
+    const { error } = (await broker.admin.get(`/operations/${String(id)}`)).body;
+    expect(error).toEqual({ code: 'restore_failed', detail: refused.body['detail'], errors });
     const accepted = await restore('safe', 'elsewhere', { accept_errors: 'true' });
     expect(accepted.status).toBe(200);
     expect(accepted.body['left_out']).toEqual(expect.arrayContaining([expect.stringMatching(/pg_read_file/)]));
