@@ -7,6 +7,7 @@ import { type FastifyError, type FastifyReply, type FastifyRequest, type Fastify
 import { type Logger } from 'pino';
 import { Authenticator } from '../auth/authenticator.js';
 import { type BrokerConfig } from '../config/schema.js';
+import { logAccess } from './access-log.js';
 import { JSON_LIMIT, installBodyParser } from './body-parser.js';
 import { clientErrorHandler } from './client-error.js';
 import { Lifecycle } from './lifecycle.js';
@@ -17,6 +18,7 @@ import { installRequestHooks } from './request-hooks.js';
 import { requestIdOf } from './request-id.js';
 import { KnownRoutes } from './routes.js';
 import { installStreamedBodies } from './streamed-body.js';
+import { isPlatformPath } from './request-path.js';
 import { readTls } from './tls.js';
 import { createValidationPipe } from './validation.js';
 
@@ -35,7 +37,10 @@ export async function createHttpApp(
   config: BrokerConfig['http'],
   log: Logger,
 ): Promise<NestFastifyApplication> {
-  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(serverOptions(config, log)), {
+  // Made with the application, which needs its server first.
+  const doors: { authenticator?: Authenticator } = {};
+  const adapter = new FastifyAdapter(serverOptions(config, log, doors));
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,
     abortOnError: false,
     logger: new FrameworkLog(log),
@@ -48,12 +53,8 @@ export async function createHttpApp(
     hsts: config.tls !== undefined,
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] }, useDefaults: false },
   });
-  installRequestHooks(fastify, {
-    log,
-    routes,
-    lifecycle: app.get(Lifecycle),
-    authenticator: app.get(Authenticator, { strict: false }),
-  });
+  const authenticator = (doors.authenticator = app.get(Authenticator, { strict: false }));
+  installRequestHooks(fastify, { log, routes, lifecycle: app.get(Lifecycle), authenticator });
   installBodyParser(fastify);
   installStreamedBodies(fastify);
   app.useGlobalFilters(new ProblemFilter(log));
@@ -62,7 +63,11 @@ export async function createHttpApp(
   return app;
 }
 
-function serverOptions(config: BrokerConfig['http'], log: Logger): FastifyServerOptions & object {
+function serverOptions(
+  config: BrokerConfig['http'],
+  log: Logger,
+  doors: { authenticator?: Authenticator },
+): FastifyServerOptions & object {
   return {
     ...(config.tls === undefined ? {} : { https: readTls(config.tls) }),
     trustProxy: config.trusted_proxies.length === 0 ? false : [...config.trusted_proxies],
@@ -76,8 +81,16 @@ function serverOptions(config: BrokerConfig['http'], log: Logger): FastifyServer
     routerOptions: { maxParamLength: MAX_ENCODED_ID },
     clientErrorHandler: clientErrorHandler(log),
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      reply.header('x-request-id', request.id);
-      answerError(error, request, reply, log);
+      // Such a path meets none of the hooks.
+      reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+      logAccess(request, reply, log);
+      const realm = isPlatformPath(request.url) ? 'platform' : 'admin';
+      try {
+        doors.authenticator?.authenticate(realm, request.headers.authorization, request.ip);
+        answerError(error, request, reply, log);
+      } catch (refusal) {
+        answerError(refusal, request, reply, log, realm);
+      }
     },
   };
 }

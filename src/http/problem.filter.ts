@@ -14,10 +14,15 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): void {
+export function answerError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  log: Logger,
+  realm = request.is404 ? undefined : request.routeOptions.config.realm,
+): void {
   if (!isForeseen(error)) log.error({ err: error, request_id: request.id }, 'unexpected error');
   if (reply.sent || reply.raw.headersSent) return;
-  const realm = request.is404 ? undefined : request.routeOptions.config.realm;
   const answer = answerTo(error, { requestId: request.id, url: request.url, realm });
   void reply.code(answer.status).headers(answer.headers).send(JSON.stringify(answer.body));
 }

@@ -1,3 +1,4 @@
+import { until } from '../../support/until.js';
 import { type SmallApp, startSmallApp } from './small-app.js';
 
 let small: SmallApp;
@@ -81,6 +82,15 @@ describe('ids', () => {
       expect(answer.body['id']).toBe(id);
     },
   );
+
+  it('asks for credentials first, and logs, also where the path cannot be read', async () => {
+    const unreadable = '/v2/service_instances/%ff';
+    const answer = await small.platform.as(undefined).get(unreadable, { headers: { 'x-request-id': 'r-unreadable' } });
+    expect(answer.status).toBe(401);
+    expect(answer.headers['www-authenticate']).toMatch(/^Basic realm="platform"/);
+    const line = await until('the line', () => small.log.find((each) => each['request_id'] === 'r-unreadable'));
+    expect(line).toMatchObject({ method: 'GET', path: unreadable, status: 401 });
+  });
 
   it.each(['x'.repeat(256), 'x'.repeat(5000), 'a%00b', '%', '%ff'])('says 400 to %s', async (id) => {
     const answer = await put({ body: { service_id: 's' } }, `/v2/service_instances/${id}`);
