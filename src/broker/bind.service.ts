@@ -6,7 +6,7 @@ import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
 import { type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { BindingDraft, fingerprintOf } from './binding-draft.js';
-import { BindingWork } from './binding-work.js';
+import { BindingWork, CALL_LIMIT_MS } from './binding-work.js';
 import { ServiceCatalog } from './catalog.js';
 import { asUserMistake, concurrency } from './refusals.js';
 import { type BindRequest } from './requests.dto.js';
@@ -83,12 +83,13 @@ export class BindService {
     if (!(await this.bindings.takeOver(instanceId, id, state))) return null;
     await this.work.endFormer(instance, runner);
     if (state === 'binding') return this.#make(instance, existing);
-    await this.work.remove(instance, existing);
+    await this.work.remove(instance, existing, CALL_LIMIT_MS);
     return null;
   }
 
   async #make(instance: ServiceInstance, binding: NewBinding): Promise<Bound> {
-    await asUserMistake(this.work.make(instance, binding));
-    return { created: true, instance, binding };
+    const current = await this.instances.get(instance.id);
+    await asUserMistake(this.work.make(current, binding, CALL_LIMIT_MS));
+    return { created: true, instance: current, binding };
   }
 }

@@ -15,6 +15,8 @@ import { Sealing } from './sealing.js';
 const TAKE_BACK_MS = LEASE_MS / 2;
 const ABANDON_RETRY_MS = 500;
 const RENEW_MS = LEASE_MS / 6;
+/** Of a call; with its wait for another call before and the taking back after it, short of the Cloud Controller's 60 s. */
+export const CALL_LIMIT_MS = 20_000;
 /** Without a renewal for so long the work ends: another broker may soon go on with it. */
 const LET_GO_MS = LEASE_MS - RENEW_MS;
 
@@ -41,14 +43,16 @@ export class BindingWork {
 
   /**
    * From binding to ready. What fails is taken back: at once, or where the server cannot be reached, later.
-   * @throws BrokerError `concurrency` where it was halted
+   * @param instance as it is since this broker holds the binding: before, it could be updated
+   * @throws BrokerError `concurrency` where it was halted, `timed_out`
    */
-  async make(instance: ServiceInstance, binding: BindingToMake): Promise<void> {
+  async make(instance: ServiceInstance, binding: BindingToMake, limitMs?: number): Promise<void> {
     const { instanceId, id, role, access } = binding;
     const password = this.sealing.open(binding.sealedPassword, instanceId, id);
     const ask = { role, access, password, limits: tenantLimits(instance.limits) };
+    const create = (signal: AbortSignal) => this.databases.createBinding(namesOf(instance), ask, signal);
     try {
-      await this.#held(binding, 'binding', (signal) => this.databases.createBinding(namesOf(instance), ask, signal));
+      await this.#held(binding, 'binding', create, limitMs);
       if (await this.bindings.finish(instanceId, id)) return;
       throw new BrokerError('concurrency', 'this binding was deleted while it was made');
     } catch (error) {
@@ -58,12 +62,11 @@ export class BindingWork {
   }
 
   /** From unbinding to gone. Where it fails, it is left for the next who tries. */
-  async remove(instance: ServiceInstance, binding: BindingToMake): Promise<void> {
+  async remove(instance: ServiceInstance, binding: BindingToMake, limitMs?: number): Promise<void> {
     const { instanceId, id } = binding;
+    const drop = (signal: AbortSignal) => this.databases.dropBinding(namesOf(instance), binding.role, signal);
     try {
-      await this.#held(binding, 'unbinding', (signal) =>
-        this.databases.dropBinding(namesOf(instance), binding.role, signal),
-      );
+      await this.#held(binding, 'unbinding', drop, limitMs);
       await this.bindings.remove(instanceId, id);
     } catch (error) {
       await this.bindings.release(instanceId, id).catch((failure: unknown) => this.#leave(binding, failure));
@@ -109,6 +112,7 @@ export class BindingWork {
     { instanceId, id }: BindingToMake,
     state: 'binding' | 'unbinding',
     work: (signal: AbortSignal) => Promise<T>,
+    limitMs?: number,
   ): Promise<T> {
     const controller = new AbortController();
     const key = keyOf(instanceId, id);
@@ -126,11 +130,14 @@ export class BindingWork {
       );
     };
     const timer = setInterval(() => void renew(), RENEW_MS);
+    const slow = new BrokerError('timed_out', 'the server was too slow or too busy: try again');
+    const limit = limitMs === undefined ? undefined : setTimeout(() => controller.abort(slow), limitMs);
     this.#running.set(key, controller);
     try {
       return await work(controller.signal);
     } finally {
       clearInterval(timer);
+      clearTimeout(limit);
       this.#running.delete(key);
     }
   }

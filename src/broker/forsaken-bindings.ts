@@ -19,10 +19,12 @@ export class ForsakenBindings {
   /** Repeatable; does nothing where another call is at it already. */
   async finish({ instanceId, id, state, runner, server }: Forsaken, reachable: ReadonlySet<string>): Promise<void> {
     if (!reachable.has(server)) return;
-    const instance = await this.instances.find(instanceId);
-    if (instance === null || !(await this.bindings.takeOver(instanceId, id, state))) return;
-    const binding = await this.bindings.find(instanceId, id);
-    if (binding === null) return;
+    if (!(await this.bindings.takeOver(instanceId, id, state))) return;
+    const [instance, binding] = await Promise.all([
+      this.instances.find(instanceId),
+      this.bindings.find(instanceId, id),
+    ]);
+    if (instance === null || binding === null) return;
     await this.work.endFormer(instance, runner);
     await (state === 'binding' ? this.work.make(instance, binding) : this.work.remove(instance, binding));
   }

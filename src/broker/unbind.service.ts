@@ -5,13 +5,13 @@ import { BindingStore } from '../instances/binding-store.js';
 import { InstanceStore } from '../instances/instance-store.js';
 import { type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
-import { BindingWork } from './binding-work.js';
+import { BindingWork, CALL_LIMIT_MS } from './binding-work.js';
 import { ServiceCatalog } from './catalog.js';
 import { concurrency } from './refusals.js';
 import { type DeleteQuery } from './requests.dto.js';
 
 /** How long a call waits for another one on the same binding. */
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 35_000;
 const LOOK_MS = 50;
 
 @Injectable()
@@ -33,7 +33,7 @@ export class UnbindService {
       ]);
       if (instance === null || binding === null) return gone(halted);
       this.catalog.assertOf(instance, query);
-      if (await this.#hold(instance, binding)) return this.work.remove(instance, binding);
+      if (await this.#hold(instance, binding)) return this.work.remove(instance, binding, CALL_LIMIT_MS);
       if (await this.bindings.halt(instanceId, id)) {
         halted = true;
         this.work.interrupt(instanceId, id);

@@ -2,7 +2,7 @@ import { expectDone, expectRefused } from '../support/answers.js';
 import { type SpawnedBroker, spawnBroker, stopBrokers } from '../support/broker.js';
 import { type Answer } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
-import { credentialsOf, MEDIUM, type Platform } from '../support/platform.js';
+import { credentialsOf, later, MEDIUM, type Platform } from '../support/platform.js';
 import { holding, sql } from '../support/sql.js';
 import { until } from '../support/until.js';
 
@@ -15,6 +15,7 @@ const KEPT = ['a', 'b', 'c', 'd'];
 const more: Cluster[] = [];
 let never: ReturnType<typeof neverDone>;
 let inVain: ReturnType<typeof lockedOut>;
+let tooBusy: ReturnType<typeof allBusy>;
 
 beforeAll(async () => {
   [server, state] = await Promise.all([startCluster(), startCluster()]);
@@ -22,7 +23,8 @@ beforeAll(async () => {
   platform = broker.platform;
   never = neverDone();
   inVain = lockedOut();
-  for (const begun of [never, inVain]) begun.catch(() => undefined);
+  tooBusy = allBusy();
+  for (const begun of [never, inVain, tooBusy]) begun.catch(() => undefined);
   for (const id of KEPT) {
     expectDone(await platform.provision(id), 201);
     expectDone(await platform.bind(id, 'kept'), 201);
@@ -30,7 +32,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.allSettled([never, inVain]);
+  await Promise.allSettled([never, inVain, tooBusy]);
   await stopBrokers();
   await Promise.all([server, state, ...more].map((cluster) => cluster?.remove()));
 });
@@ -87,14 +89,7 @@ async function struckInTheMiddle(
   return holding(server.superuserUrl(), 'pg_authid', async (release) => {
     const answers = calls();
     for (const answer of answers) answer.catch(() => undefined);
-    await until('the calls to wait on the server', async () => {
-      const [row] = await sql(
-        server.superuserUrl(),
-        `SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = $1`,
-        [new URL(server.brokerUrl()).username],
-      );
-      return Number(row?.['n']) >= 4;
-    });
+    await until('the calls to wait on the server', async () => (await waitingOn(server)).length >= 4);
     const heal = await strike(release);
     try {
       return await Promise.all(answers);
@@ -138,6 +133,40 @@ async function lockedOut(): Promise<{ answers: Answer[]; locked: SpawnedBroker }
     Promise.all([locked.platform.provision('b'), locked.platform.bind('a', 'b')]),
   );
   return { answers, locked };
+}
+
+/** All sessions that the broker may have on the server are busy for longer than a call may wait. */
+async function allBusy(): Promise<{ answer: Answer; busy: SpawnedBroker }> {
+  const cluster = await startCluster();
+  more.push(cluster);
+  const config = { servers: [{ max_connections: 2 }], http: { sync_wait: '300ms' } };
+  const busy = await spawnBroker({ cluster, config });
+  for (const id of ['x', 'y', 'staying']) await busy.platform.provision(id);
+  const answer = await holding(cluster.superuserUrl(), 'pg_database', async () => {
+    for (const id of ['x', 'y']) expectDone(await busy.platform.deprovision(id, later), 202);
+    const sessions = await until('the sessions to be busy', async () => {
+      const pids = await waitingOn(cluster);
+      return pids.length === 2 && pids;
+    });
+    // For them time stands still, as in long work.
+    for (const pid of sessions) process.kill(pid, 'SIGSTOP');
+    try {
+      return await busy.platform.bind('staying', 'b');
+    } finally {
+      for (const pid of sessions) process.kill(pid, 'SIGCONT');
+    }
+  });
+  return { answer, busy };
+}
+
+/** Processes of a broker's sessions that wait for locks. */
+async function waitingOn(cluster: Cluster): Promise<number[]> {
+  const rows = await sql(
+    cluster.superuserUrl(),
+    `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = $1`,
+    [new URL(cluster.brokerUrl()).username],
+  );
+  return rows.map(({ pid }) => Number(pid));
 }
 
 describe('a server of instances', () => {
@@ -225,6 +254,15 @@ describe('work that takes too long', () => {
     const { answers, locked } = await inVain;
     for (const answer of answers) expectRefused(answer, 422, { error: 'ConcurrencyError' });
     await locked.home.estate.expectExactlySoon(['a']);
+  });
+
+  it('where all of the broker’s sessions are busy a bind ends in time, and is taken back', async () => {
+    const { answer, busy } = await tooBusy;
+    expectRefused(answer, 500, { says: /too busy: try again/ });
+    await until('the rest to be taken back', async () => (await busy.home.estate.look()).bindings.length === 0);
+    for (const id of ['x', 'y']) await busy.platform.deprovision(id);
+    await busy.home.estate.expectExactlySoon(['staying']);
+    expectDone(await busy.platform.bind('staying', 'b'), 201);
   });
 
   it('where the platform takes no 202 and its 60 s are nearly over it fails, and is taken back', async () => {

@@ -1,0 +1,30 @@
+import { type BindingStore } from '../instances/binding-store.js';
+import { type InstanceStore } from '../instances/instance-store.js';
+import { type ServiceInstance } from '../instances/service-instance.entity.js';
+import { BindService } from './bind.service.js';
+import { type BindingDraft } from './binding-draft.js';
+import { type BindingWork } from './binding-work.js';
+import { type ServiceCatalog } from './catalog.js';
+
+const before = { id: 'i', serviceId: 's', planId: 'p', state: 'ready', limits: { connections: 10 } } as ServiceInstance;
+const after = { ...before, limits: { connections: 40 } };
+
+it('a binding gets the limits that hold once its instance can no longer be updated', async () => {
+  let updated = false;
+  const made: unknown[] = [];
+  const now = () => Promise.resolve(updated ? after : before);
+  const bindings = { begin: () => Promise.resolve((updated = true)) };
+  const work = {
+    assertServer: () => undefined,
+    make: (instance: ServiceInstance) => Promise.resolve(made.push(instance.limits)),
+  };
+  const service = new BindService(
+    {} as ServiceCatalog,
+    { find: now, get: now } as unknown as InstanceStore,
+    bindings as unknown as BindingStore,
+    { draw: () => Promise.resolve({}) } as unknown as BindingDraft,
+    work as unknown as BindingWork,
+  );
+  await service.bind('i', 'b', { service_id: 's', plan_id: 'p' });
+  expect(made).toEqual([after.limits]);
+});
