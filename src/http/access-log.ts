@@ -1,5 +1,6 @@
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Logger } from 'pino';
+import { logContext } from './log-context.js';
 import { requestPath } from './request-path.js';
 
 /** Query keys whose values are safe to log; the values of all others are left out. */
@@ -17,18 +18,18 @@ export function logAccess(request: FastifyRequest, reply: FastifyReply, log: Log
     const status = reply.raw.writableFinished ? reply.raw.statusCode : 499;
     const ms = Math.round(performance.now() - started);
     const level = HEALTH_PATHS.has(path) ? 'debug' : status >= 500 ? 'warn' : 'info';
-    log[level](
-      {
-        request_id: request.id,
-        method: request.method,
-        path,
-        ...safeQuery(request.query),
-        status,
-        ms,
-        address: request.ip,
-        ...caller(request),
-      },
-      `${request.method} ${path} ${status} ${ms} ms`,
+    const fields = {
+      method: request.method,
+      path,
+      ...safeQuery(request.query),
+      status,
+      ms,
+      address: request.ip,
+      ...caller(request),
+    };
+    // Whatever closed the connection may have run in the context of something else.
+    logContext.run({ request_id: request.id }, () =>
+      log[level](fields, `${request.method} ${path} ${status} ${ms} ms`),
     );
   });
 }

@@ -1,7 +1,7 @@
 import { type LoggerService } from '@nestjs/common';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { type BrokerConfig } from '../config/schema.js';
-import { requestContext } from './request-context.js';
+import { logContext } from './log-context.js';
 
 /** Contexts in which the framework tells of its own start; of interest only to someone who looks for a fault. */
 const FRAMEWORK_CONTEXTS = new Set([
@@ -13,7 +13,7 @@ const FRAMEWORK_CONTEXTS = new Set([
 ]);
 const REDACTED = ['authorization', 'cookie', 'password', 'secret', 'private_key', 'uri', 'jdbcUrl'];
 
-/** The log: JSON lines, or lines for people where it goes to a terminal. Every line carries the id of its request. */
+/** The log: JSON lines, or lines for people where it goes to a terminal. Every line carries the ids of its request or operation. */
 export async function createLog(options: BrokerConfig['log'], stream?: DestinationStream): Promise<Logger> {
   const pretty = options.format === 'pretty' || (options.format === 'auto' && !stream && process.stdout.isTTY);
   return pino(
@@ -22,7 +22,8 @@ export async function createLog(options: BrokerConfig['log'], stream?: Destinati
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      mixin: () => requestContext.getStore() ?? {},
+      // A copy: the logger writes the fields of the line into what it is given.
+      mixin: () => ({ ...logContext.getStore() }),
       redact: { paths: REDACTED.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
       serializers: { err: describeError },
     },

@@ -4,9 +4,9 @@ import { type Authenticator } from '../auth/authenticator.js';
 import { BrokerError } from '../errors.js';
 import { logAccess } from './access-log.js';
 import { type Lifecycle } from './lifecycle.js';
+import { logContext } from './log-context.js';
 import { checkApiVersion, originatingIdentity } from './platform-headers.js';
 import { isPlatformPath } from './request-path.js';
-import { requestContext } from './request-context.js';
 import { type KnownRoutes } from './routes.js';
 import { isStorable } from './storable.js';
 
@@ -27,7 +27,7 @@ export function installRequestHooks(fastify: FastifyInstance, parts: HookParts):
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     logAccess(request, reply, parts.log);
-    requestContext.run({ request_id: request.id }, done);
+    logContext.run({ request_id: request.id }, done);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     try {

@@ -4,6 +4,7 @@ import { DataSource } from 'typeorm';
 import { BROKER_CONFIG, BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
 import { type BrokerConfig } from '../config/schema.js';
+import { logContext } from '../http/log-context.js';
 import { OperationExecutor } from './operation-executor.js';
 import { type OperationHandler } from './operation-handler.js';
 import { HEARTBEAT_SECONDS, LONGEST_RUN_HOURS, OperationQueue } from './operation-queue.js';
@@ -94,13 +95,15 @@ export class OperationRunner {
   wake(...kinds: OperationKind[]): void {
     if (this.timer === undefined) return;
     for (const kind of kinds) if (this.handlers.has(kind)) this.wanted.add(kind);
-    this.taking ??= this.takeWanted().finally(() => (this.taking = undefined));
+    // Whoever asks, what is taken may be another's.
+    this.taking ??= logContext.exit(() => this.takeWanted()).finally(() => (this.taking = undefined));
   }
 
   /** A cancel was accepted: an operation that runs here hears of it at once. */
   cancelled({ id, state }: Operation): void {
     this.runs.get(id)?.stop('cancelled');
-    if (state === 'queued' && this.timer !== undefined) void this.endQueued().catch(() => undefined);
+    if (state === 'queued' && this.timer !== undefined)
+      void logContext.exit(() => this.endQueued()).catch(() => undefined);
   }
 
   /**
@@ -166,12 +169,14 @@ export class OperationRunner {
     const run = new OperationRun(claimed, job, this.identity.runner);
     const limits = { deadlineMs: this.config.operations.deadline, attemptMs: (LONGEST_RUN_HOURS - 1) * 3_600_000 };
     this.runs.set(run.id, run);
-    run.done = (async () => {
+    const { requestId, kind, instanceId } = run.operation;
+    const fields = { request_id: requestId, operation_id: run.id, kind, instance_id: instanceId };
+    run.done = logContext.run(fields, async () => {
       await before?.done;
       await this.executor.execute(run, handler, limits);
       if (this.runs.get(run.id) === run) this.runs.delete(run.id);
       this.wake(...[...this.more].filter((kind) => this.sameClass(kind, handler.kind)));
-    })();
+    });
   }
 
   private free(kind: OperationKind): number {
