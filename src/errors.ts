@@ -57,6 +57,11 @@ export const STATUS_OF = {
 
 export type ErrorCode = keyof typeof STATUS_OF;
 
+/** Why the broker cannot start, for its operator to put right: the message says all of it, without a stack. */
+export class StartError extends Error {
+  override readonly name: string = 'StartError';
+}
+
 export interface BrokerErrorOptions {
   /** What went wrong underneath; logged, never shown. */
   cause?: unknown;

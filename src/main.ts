@@ -1,8 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { ConfigurationError, loadConfig } from './config/load.js';
-import { DataFolderInUse, holdDataFolder, loadIdentity } from './config/identity.js';
+import { holdDataFolder, loadIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
 import { type BrokerApp } from './create-app.js';
+import { StartError } from './errors.js';
 
 /** EX_USAGE and EX_CONFIG of BSD's sysexits. */
 const EXIT_USAGE = 64;
@@ -65,7 +66,7 @@ async function run(config: BrokerConfig): Promise<void> {
     if (process.connected) process.send?.({ ready: url });
   } catch (error) {
     if (stopping) return;
-    fail(error instanceof DataFolderInUse ? error.message : (listenFault(error, config) ?? error));
+    fail(error instanceof StartError ? error.message : (listenFault(error, config) ?? error));
   }
 }
 

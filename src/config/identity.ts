@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { StartError } from '../errors.js';
 
 /** Which broker this is: its node, kept in the data folder, and its process, new at each start. */
 export interface BrokerIdentity {
@@ -22,7 +23,7 @@ export function loadIdentity(dataDir: string): BrokerIdentity {
 }
 
 /** Two processes of one node would end each other's sessions and take over each other's work. */
-export class DataFolderInUse extends Error {
+export class DataFolderInUse extends StartError {
   override readonly name = 'DataFolderInUse';
 }
 

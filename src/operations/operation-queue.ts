@@ -4,7 +4,7 @@ import { type Db, PgBoss } from 'pg-boss';
 import { DataSource, type EntityManager } from 'typeorm';
 import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
-import { translated } from '../state/state-errors.js';
+import { startFault, translated } from '../state/state-errors.js';
 import { type Operation, type OperationKind } from './operation.entity.js';
 
 /** After so long without a beat the job of a dead broker goes to another one; pg-boss allows no less. */
@@ -59,7 +59,7 @@ export class OperationQueue {
       await boss.start();
     } catch (error) {
       await boss.stop({ graceful: false, close: false }).catch(() => undefined);
-      throw error;
+      throw startFault(error, this.config.state.url);
     }
     this.boss = boss;
     for (const kind of kinds) await this.ensure(kind);

@@ -26,6 +26,12 @@ export class StateDataSource extends DataSource {
   }
 }
 
+/**
+ * Goes before every setting of role or database: the broker's tables are in `public`, and a role that works on a server
+ * of instances too has a search path without it. `options` of the URL go before this.
+ */
+const SESSION = { keepAlive: true, options: '-c search_path=public' };
+
 /** Options of the data source; entities come from the feature modules. */
 export function dataSourceOptions(config: BrokerConfig['state'], identity: BrokerIdentity): DataSourceOptions {
   return {
@@ -42,8 +48,8 @@ export function dataSourceOptions(config: BrokerConfig['state'], identity: Broke
     connectTimeoutMS: 4_000,
     poolErrorHandler: () => undefined,
     extra: {
+      ...SESSION,
       Client: WatchedClient,
-      keepAlive: true,
       idleTimeoutMillis: 60_000,
       statement_timeout: 4_000,
       // A broker that was paused in the middle of a transaction must not hold its locks against the others.
@@ -54,5 +60,5 @@ export function dataSourceOptions(config: BrokerConfig['state'], identity: Broke
 
 /** As the data source, but for one session whose statements may take as long as they need: the migrations. */
 export function migrationOptions(options: DataSourceOptions): DataSourceOptions {
-  return { ...options, entities: [], poolSize: 1, extra: { keepAlive: true } } as DataSourceOptions;
+  return { ...options, entities: [], poolSize: 1, extra: SESSION } as DataSourceOptions;
 }

@@ -5,7 +5,7 @@ import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { migrationOptions } from './state-data-source.js';
 import { prefersTls, refusesTls } from './state-tls.js';
-import { stateUnreachable, translated } from './state-errors.js';
+import { startFault, stateUnreachable, translated } from './state-errors.js';
 
 /** Any fixed number: brokers that start at once take turns at it. */
 const MIGRATION_LOCK = 7_203_115_902;
@@ -26,7 +26,7 @@ export class StateDatabase {
     @Inject(BROKER_CONFIG) private readonly config: BrokerConfig,
   ) {}
 
-  /** Connects and migrates. Tries until the database answers; rejects only when the signal aborts or a migration fails. */
+  /** Connects and migrates. Tries until the database answers; rejects only when the signal aborts or a migration fails. @throws StartError */
   async connect(signal: AbortSignal): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
@@ -34,7 +34,7 @@ export class StateDatabase {
         if (!this.dataSource.isInitialized) await this.dataSource.initialize();
         return await this.migrate();
       } catch (error) {
-        if (this.dataSource.isInitialized && !stateUnreachable(error)) throw error;
+        if (this.dataSource.isInitialized && !stateUnreachable(error)) throw startFault(error, this.config.state.url);
         if (this.fallsBackToPlain(error)) continue;
         const wait = BACK_OFF_MS[Math.min(attempt, BACK_OFF_MS.length - 1)] ?? 0;
         this.logger.warn(`the state database cannot be reached, next try in ${wait} ms: ${message(error)}`);

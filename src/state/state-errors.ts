@@ -1,5 +1,6 @@
 import { QueryFailedError } from 'typeorm';
-import { BrokerError } from '../errors.js';
+import { type Secret } from '../config/secret.js';
+import { BrokerError, StartError } from '../errors.js';
 
 /** Node's and libuv's words for a server that is not there. */
 const NETWORK = new Set([
@@ -51,6 +52,21 @@ export function translated(error: unknown): unknown {
 /** Whether an error says that the state database could not be reached. */
 export function stateUnreachable(error: unknown): boolean {
   return error instanceof StateUnreachableError;
+}
+
+/** The error as who starts the broker sees it: a StartError where the role of that URL may not make what it must. */
+export function startFault(error: unknown, stateUrl: Secret): unknown {
+  const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  // insufficient_privilege, and a schema public that is gone.
+  if (code !== '42501' && code !== '3F000') return error;
+  const { username, pathname } = new URL(stateUrl.reveal());
+  const [role, database] = [username, pathname.slice(1)].map(decodeURIComponent);
+  return new StartError(
+    `the role ${role} of state.url may not make the broker's tables in database ${database} (${String(message)}): ` +
+      'it must own the database, and the schema public must be there',
+    { cause: error },
+  );
 }
 
 /** Whether an error is the refusal of a write by that constraint or unique index, by its name. */
