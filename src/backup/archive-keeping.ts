@@ -10,7 +10,7 @@ import { type OperationContext, type Outcome } from '../operations/operation-han
 import { Gate } from '../postgres/gate.js';
 import { archiveKey, manifestKey } from '../storage/object-key.js';
 import { StorageRegistry } from '../storage/storage-registry.js';
-import { type StorageProvider } from '../storage/storage-provider.js';
+import { ObjectNotFoundError, type StorageProvider } from '../storage/storage-provider.js';
 import { type ArchiveMemo, memoOf } from './backup-memo.js';
 import { type BackupEntry, BackupStore } from './backup-store.js';
 import { backupDto } from './backup.dto.js';
@@ -141,6 +141,7 @@ export class ArchiveKeeping {
   /** A crash came between the renaming of the spooled file and the note of it. */
   async #assertTaken(storage: StorageProvider, key: string, manifest: Manifest, signal: AbortSignal): Promise<void> {
     const { body } = await storage.get(key, { signal }).catch((error: unknown) => {
+      if (!(error instanceof ObjectNotFoundError)) throw error;
       throw new SpoolDamagedError('it is not there any more', error);
     });
     if ((await sha256Of(body)) !== manifest.archive.sha256) throw new SpoolDamagedError('another archive is stored');

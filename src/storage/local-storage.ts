@@ -61,7 +61,7 @@ export class LocalStorage implements StorageProvider {
   async putFile(key: string, file: string, options: PutOptions): Promise<{ size: number; moved: boolean }> {
     assertKey(key);
     options.signal.throwIfAborted();
-    const { dev, size } = await lstat(file);
+    const { dev, size } = await this.guard(() => lstat(file));
     const root = await this.guard(() => stat(this.root));
     if (root.dev === dev && (await this.takeOver(key, file, options.signal))) {
       options.onProgress?.(size);
@@ -165,7 +165,7 @@ export class LocalStorage implements StorageProvider {
 
   /** False where the file lies on another file system. */
   private async takeOver(key: string, file: string, signal: AbortSignal): Promise<boolean> {
-    const handle = await open(file, constants.O_RDWR | constants.O_NOFOLLOW);
+    const handle = await this.guard(() => open(file, constants.O_RDWR | constants.O_NOFOLLOW));
     try {
       await this.guard(async () => {
         await handle.chmod(0o600);
