@@ -4,6 +4,8 @@ import { Readable } from 'node:stream';
 import { BrokerError } from '../errors.js';
 
 const PIECE = 1024 * 1024;
+/** Between looks at the room that is left. */
+const LOOK_BYTES = 8 * 1024 * 1024;
 
 /** What a finished file holds. */
 export interface Measured {
@@ -19,11 +21,17 @@ export class SpoolFile {
   #end: 'open' | 'done' | Error = 'open';
   #readers = 0;
   #wake: (() => void)[] = [];
+  #nextLook = LOOK_BYTES;
 
+  /** @param named resolves when the file's name is on the disk too */
   constructor(
     private readonly handle: FileHandle,
     private readonly maxBytes: number,
-  ) {}
+    private readonly freeBytes: () => Promise<number>,
+    private readonly named: Promise<void>,
+  ) {
+    named.catch(() => undefined);
+  }
 
   get size(): number {
     return this.#size;
@@ -32,6 +40,7 @@ export class SpoolFile {
   /** One at a time. @throws BrokerError `spool_full` */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#size + bytes.length > this.maxBytes) throw full(`spool.max_bytes is reached after ${this.#size} bytes`);
+    if (this.#size >= this.#nextLook) await this.#requireRoom();
     this.#hash.update(bytes);
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.handle
@@ -43,9 +52,9 @@ export class SpoolFile {
     this.#tell();
   }
 
-  /** The file is whole and on the disk. */
+  /** The file is whole and on the disk, under its name. */
   async finish(): Promise<Measured> {
-    await this.handle.sync().catch(explain);
+    await Promise.all([this.handle.sync(), this.named]).catch(explain);
     this.#end = 'done';
     this.#tell();
     await this.#closeWhenUnused();
@@ -83,6 +92,12 @@ export class SpoolFile {
       } else if (this.#end === 'done') return;
       else await new Promise<void>((resolve) => this.#wake.push(resolve));
     }
+  }
+
+  /** Others write there too. */
+  async #requireRoom(): Promise<void> {
+    if ((await this.freeBytes()) <= 0) throw full(`no room is left after ${this.#size} bytes`);
+    this.#nextLook = this.#size + LOOK_BYTES;
   }
 
   #tell(): void {

@@ -6,10 +6,11 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
+import { syncFolder } from '../storage/local-files.js';
 import { SpoolFile } from './spool-file.js';
 import { checkedPieces } from './spool-reading.js';
 
-/** Bytes that are left free beside what is asked for. */
+/** Bytes that are left free beside what is asked for: others need some of the same disk. */
 const RESERVE = 16 * 1024 * 1024;
 
 /** Where archives wait on their way to and from a storage: files of mode 0600 in a folder of this node. */
@@ -59,7 +60,8 @@ export class Spool {
   async create(name: string): Promise<SpoolFile> {
     await this.prepare();
     const limit = this.#maxBytes === Infinity ? Infinity : await this.freeBytes();
-    return new SpoolFile(await open(this.path(name), 'wx+', 0o600), limit);
+    const handle = await open(this.path(name), 'wx+', 0o600);
+    return new SpoolFile(handle, limit, () => this.freeBytes(), syncFolder(this.#folder));
   }
 
   /**
