@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BROKER_ENVIRONMENT, BROKER_FLAGS } from '../embedded/broker-process.mjs';
 import { createCluster, BROKER_ROLE, makeServerFolder, STATE, SUPERUSER } from '../embedded/cluster.mjs';
 import { obtainPostgres } from '../embedded/obtain-postgres.mjs';
 import { prepareCheckout } from '../embedded/prepare.mjs';
@@ -75,8 +76,8 @@ export async function startBenchBroker({ maxConnections, more = {} }) {
     }),
     { mode: 0o600 },
   );
-  const broker = spawn(projectNode(), [join(DIST, 'main.js')], {
-    env: { PATH: process.env['PATH'], BROKER_CONFIG: config },
+  const broker = spawn(projectNode(), [...BROKER_FLAGS, join(DIST, 'main.js')], {
+    env: { ...BROKER_ENVIRONMENT, PATH: process.env['PATH'], BROKER_CONFIG: config },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const messages = /** @type {{ ready: string }[]} */ (await once(broker, 'message'));
