@@ -50,7 +50,16 @@ function open(root: string): StorageBench {
   };
 }
 
-const newRoot = () => mkdtempSync(join(tmpdir(), 'broker-storage-'));
+const roots: string[] = [];
+function newRoot(): string {
+  const root = mkdtempSync(join(tmpdir(), 'broker-storage-'));
+  roots.push(root);
+  return root;
+}
+
+afterAll(() => {
+  for (const root of roots) rmSync(root, { recursive: true, force: true });
+});
 
 const onDisk = async (bytes: number, options = '') => {
   const disk = await mountSmallDisk(bytes, options);
