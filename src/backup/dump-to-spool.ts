@@ -82,8 +82,8 @@ export class DumpToSpool {
       await file.write(chunk as Buffer);
       context.progress({ bytes: file.size, percent: seen.percent });
     }
-    const [measured, known] = await Promise.all([file.finish(), facts]);
-    return { measured, facts: known };
+    const measured = await file.finish();
+    return { measured, facts: await facts(this.spool.path(ask.spool)) };
   }
 
   #upload(context: OperationContext, ask: DumpAsk, file: SpoolFile, signal: AbortSignal): LiveUpload {

@@ -1,6 +1,6 @@
 import { BrokerError } from '../errors.js';
 import { type DatabaseSetting } from './dump-facts.js';
-import { type CountedTable, countedTables, countRows } from './row-counts.js';
+import { countBeside, type CountedTable, countedTables, type CountsBeside } from './row-counts.js';
 import { serverFault } from './server-fault.js';
 import { type Server } from './server.js';
 import { type Row, type Session } from './session.js';
@@ -108,9 +108,10 @@ export class DumpSnapshot {
     return this.tables.filter(({ forced }) => forced).map(({ name }) => name);
   }
 
-  async count(signal: AbortSignal): Promise<Record<string, number>> {
+  /** Once pg_dump holds its locks: before, its LOCK TABLE would wait behind a statement that waits for this count. */
+  async count(signal: AbortSignal): Promise<CountsBeside> {
     try {
-      return await countRows(this.session, this.tables, signal);
+      return await countBeside(this.session, this.tables, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       throw serverFault(this.server.name, error);

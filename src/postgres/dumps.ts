@@ -15,7 +15,8 @@ import {
   openAs,
 } from './ephemeral-role.js';
 import { PostgresServers } from './postgres-servers.js';
-import { totalOf } from './row-counts.js';
+import { rowsInArchive } from './archive-rows.js';
+import { type CountsBeside, totalOf } from './row-counts.js';
 import { type Server } from './server.js';
 import { together } from './sql.js';
 import { type TenantNames } from './tenant.js';
@@ -43,8 +44,11 @@ export interface RunningDump {
    * server_unreachable where the server was lost, with the signal's reason.
    */
   archive: Readable;
-  /** Resolves after the archive has been read to its end. */
-  facts: Promise<DumpFacts>;
+  /**
+   * Resolves after the archive has been read to its end. `file` then holds all of it: rows that could not be counted
+   * beside the dump are counted there.
+   */
+  facts: (file: string) => Promise<DumpFacts>;
 }
 
 /** Dumps of tenants' databases. */
@@ -112,8 +116,11 @@ export class Dumps {
       const tool = this.#start(snapshot, login, compression, environment, ended);
       if (options.onProgress) followDump(server, role, snapshot.tables, ended, options.onProgress);
       const run = new DumpRun(tool, snapshot, ended, stopped);
-      const facts = run.counts.then((rows) => factsOf(catalog, snapshot, rows, { ...versions, compression }));
-      facts.catch(() => undefined);
+      const facts = async (file: string) => {
+        const { rows, uncounted } = await run.counts;
+        const stored = await rowsInArchive(this.tools, file, uncounted, signal);
+        return factsOf(catalog, snapshot, { ...rows, ...stored }, { ...versions, compression });
+      };
       const archive = Readable.from(run.bytes(), { objectMode: false, highWaterMark: CHUNK_BYTES });
       archive.once('close', () => run.close());
       return { archive, facts };
@@ -185,8 +192,8 @@ export class Dumps {
 
 /** One pg_dump and the counting beside it: both succeed or both fail. */
 class DumpRun {
-  /** Resolves when pg_dump has ended well and every row is counted. */
-  readonly counts: Promise<Record<string, number>>;
+  /** Resolves when pg_dump has ended well and the rows are counted. */
+  readonly counts: Promise<CountsBeside>;
   #begun!: () => void;
   #failure: unknown;
 
@@ -225,14 +232,14 @@ class DumpRun {
     this.tool.stdout.destroy();
   }
 
-  /** The snapshot must stay until pg_dump has taken it, which its first byte proves. */
-  async #count(begun: Promise<void>): Promise<Record<string, number>> {
+  /** pg_dump's first byte proves that it has taken the snapshot and holds its locks. */
+  async #count(begun: Promise<void>): Promise<CountsBeside> {
     try {
-      const rows = await this.snapshot.count(this.signal);
       await Promise.race([begun, this.tool.ended]);
+      const counts = await this.snapshot.count(this.signal);
       await this.snapshot.close();
       this.#judge(await this.tool.ended);
-      return rows;
+      return counts;
     } catch (error) {
       this.#failure ??= this.signal.aborted ? this.signal.reason : error;
       this.tool.stop();

@@ -24,6 +24,7 @@ import { step, never } from './estate.js';
 /** What a broker does for backups on one cluster, and a folder for archives. */
 export interface Recovery {
   servers: PostgresServers;
+  tools: PostgresTools;
   tenants: TenantDatabases;
   dumps: Dumps;
   archives: Archives;
@@ -65,6 +66,7 @@ export async function recoveryOn(
   const tools = new PostgresTools(config, identity);
   return {
     servers,
+    tools,
     tenants: new TenantDatabases(servers),
     dumps: new Dumps(servers, tools, identity),
     archives: new Archives(tools),
@@ -105,7 +107,7 @@ export async function take(
     const { archive, facts } = await dumps.dump(names, { ...options, role }, signal);
     archive.on('data', (chunk: Buffer) => hash.update(chunk));
     await pipeline(archive, createWriteStream(file, { mode: 0o600 }));
-    return { file, facts: await facts, sha256: hash.digest('hex') };
+    return { file, facts: await facts(file), sha256: hash.digest('hex') };
   } finally {
     await dumps.dropEphemeralRole(names, role, never);
   }
