@@ -110,6 +110,8 @@ class RunningBroker implements BrokerApp {
     const { stopping } = this.#lifecycle;
     await this.#state.connect(stopping);
     await this.#servers.endFormerSessions();
+    // What is wrong with a server stands in the log from the start.
+    void this.#servers.health();
     await this.#backups.prepare(stopping);
     await this.#operations.start(stopping);
     stopping.throwIfAborted();

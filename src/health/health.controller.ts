@@ -25,7 +25,11 @@ const READINESS = {
           name: { type: 'string', example: 'default' },
           reachable: { type: 'boolean' },
           accepts_new: { type: 'boolean', description: 'Whether new instances go there.' },
-          error: { type: 'string', description: 'Why it is not reachable.' },
+          error: {
+            type: 'string',
+            description: 'Why it is not reachable, or takes no new instances though it is configured to.',
+          },
+          warnings: { type: 'array', items: { type: 'string' }, description: 'What its operator should put right.' },
         },
       },
     },
@@ -68,7 +72,7 @@ export class HealthController {
     return {
       status: ready ? 'ready' : 'unavailable',
       state: { reachable },
-      servers: health.map(({ name, reachable, accepts_new, error }) => ({ name, reachable, accepts_new, error })),
+      servers: health.map(({ version: _, ...server }) => server),
     };
   }
 

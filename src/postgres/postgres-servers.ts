@@ -43,18 +43,22 @@ export class PostgresServers {
 
   /**
    * The server for a new instance: the least instances for its weight, of those that accept new ones and are
-   * reachable; between equals the greater weight decides, then the configuration's order.
-   * @throws BrokerError server_full where none accepts new instances, server_unreachable where none of these answers.
+   * reachable, and where the broker's role has the rights; between equals the greater weight decides, then the
+   * configuration's order.
+   * @throws BrokerError server_full where none accepts new instances, server_unreachable where none of these will do.
    */
   async place(instancesOf: ReadonlyMap<string, number>): Promise<string> {
     const load = ({ name, config }: Server) => (instancesOf.get(name) ?? 0) / config.weight;
     const open = [...this.#servers.values()].filter(({ config }) => config.accepts_new);
     if (open.length === 0) throw new BrokerError('server_full', 'no server accepts new instances');
     open.sort((a, b) => load(a) - load(b) || b.config.weight - a.config.weight);
-    for (const server of open) if ((await server.health()).reachable) return server.name;
+    const takes = ({ reachable, accepts_new }: ServerHealth) => reachable && accepts_new;
+    for (const server of open) if (takes(await server.health())) return server.name;
     const seen = await Promise.all(open.map((server) => server.look()));
-    const back = seen.find(({ reachable }) => reachable);
+    const back = seen.find(takes);
     if (back !== undefined) return back.name;
+    const faulty = seen.filter(({ reachable }) => reachable).map(({ error }) => error);
+    if (faulty.length > 0) throw new BrokerError('server_unreachable', faulty.join('; '), { retryAfter: 60 });
     throw new BrokerError('server_unreachable', 'no server that accepts new instances can be reached', {
       retryAfter: 5,
     });

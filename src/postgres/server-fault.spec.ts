@@ -35,6 +35,15 @@ describe('errors of a server', () => {
       expect(serverFault('blue', error)).toBe(error);
   });
 
+  it('a right that the role lacks is named, but no other refusal is', () => {
+    expect(serverFault('blue', coded('42501', 'permission denied to create role'))).toMatchObject({
+      code: 'server_unreachable',
+      message: "server blue does not let the broker's role do what it must: permission denied to create role",
+    });
+    const refused = coded('42501', 'permission denied for table orders');
+    expect(serverFault('blue', refused)).toBe(refused);
+  });
+
   it('a lost connection and a collision are told from other errors', () => {
     expect(['ECONNRESET', '57P02', '08003'].map((code) => isLost(coded(code)))).toEqual([true, true, true]);
     expect(['42P01', '23505', 'XX000'].map((code) => isLost(coded(code)))).toEqual([false, false, false]);

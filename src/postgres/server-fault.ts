@@ -56,6 +56,11 @@ export function serverFault(server: string, error: unknown): unknown {
   if (code.startsWith('28')) return fault(`server ${server} refuses the broker's own login`);
   if (code === '57014' || error instanceof SlowError) return fault(`server ${server} did not answer in time`);
   if (code === '53300') return fault(`server ${server} has no connection left for the broker`);
+  if (
+    code === '42501' &&
+    /^permission denied (to (create|alter|drop|grant|rename)|for database)/.test(messageOf(error))
+  )
+    return fault(`server ${server} does not let the broker's role do what it must: ${messageOf(error)}`);
   if (code === '53100')
     return new BrokerError('server_full', `server ${server} has no disk space left`, { cause: error });
   if (code === '55P03' || code === '55006' || isCollision(error))

@@ -14,7 +14,7 @@ export interface ServerHealth {
   reachable: boolean;
   accepts_new: boolean;
   version?: string;
-  /** Why it is not reachable. */
+  /** Why it is not reachable, or takes no new instances though it is to. */
   error?: string;
   /** What an operator should put right; tenants are served all the same. */
   warnings?: string[];
@@ -62,7 +62,7 @@ export class Server {
   async facts(signal: AbortSignal): Promise<ServerFacts> {
     if (this.#facts === undefined || Date.now() - this.#facts.at > FACTS_HOLD_MS) {
       const value = await this.#readFacts(signal);
-      this.#warnOfNew(value.warnings);
+      this.#tellNew(value);
       this.#facts = { value, at: Date.now() };
     }
     const { value } = this.#facts;
@@ -94,8 +94,10 @@ export class Server {
     const signal = AbortSignal.timeout(PROBE_MS);
     try {
       const facts = await this.#alive(signal);
+      const accepts_new = this.config.accepts_new && facts.fault === undefined;
       return {
-        ...{ name: this.name, reachable: true, accepts_new: this.config.accepts_new, version: facts.version },
+        ...{ name: this.name, reachable: true, accepts_new, version: facts.version },
+        ...(facts.fault !== undefined && { error: `server ${this.name}: ${facts.fault}` }),
         ...(facts.warnings.length > 0 && { warnings: facts.warnings }),
       };
     } catch (error) {
@@ -106,7 +108,9 @@ export class Server {
 
   /** Where every session is busy, asking for one would only measure the queue. */
   async #alive(signal: AbortSignal): Promise<ServerFacts> {
-    if (this.#facts !== undefined) {
+    // A fault is looked at again, so that it counts no longer than it is there.
+    if (this.#facts?.value.fault !== undefined) this.#facts.at = 0;
+    else if (this.#facts !== undefined) {
       if (Date.now() - this.sessions.answeredAt < HEALTH_HOLDS_MS) return this.#facts.value;
       if (!this.sessions.available && (await answers(this.#connector.target))) return this.#facts.value;
       await this.sessions.query('SELECT', { signal });
@@ -133,9 +137,11 @@ export class Server {
     }
   }
 
-  #warnOfNew(warnings: string[]): void {
-    const known = this.#facts?.value.warnings ?? [];
-    for (const warning of warnings.filter((each) => !known.includes(each)))
+  #tellNew({ fault, warnings }: ServerFacts): void {
+    const known = this.#facts?.value;
+    if (fault !== undefined && fault !== known?.fault)
+      this.#logger.error(`server ${this.name} takes no new instances: ${fault}`);
+    for (const warning of warnings.filter((each) => known?.warnings.includes(each) !== true))
       this.#logger.warn(`server ${this.name}: ${warning}`);
   }
 }
