@@ -61,8 +61,8 @@ export class LocalStorage implements StorageProvider {
   async putFile(key: string, file: string, options: PutOptions): Promise<{ size: number; moved: boolean }> {
     assertKey(key);
     options.signal.throwIfAborted();
-    const { dev, size } = await this.guard(() => lstat(file));
     const root = await this.guard(() => stat(this.root));
+    const { dev, size } = await lstat(file).catch((error: unknown) => this.rejectSource(error));
     if (root.dev === dev && (await this.takeOver(key, file, options.signal))) {
       options.onProgress?.(size);
       return { size, moved: true };
@@ -165,7 +165,8 @@ export class LocalStorage implements StorageProvider {
 
   /** False where the file lies on another file system. */
   private async takeOver(key: string, file: string, signal: AbortSignal): Promise<boolean> {
-    const handle = await this.guard(() => open(file, constants.O_RDWR | constants.O_NOFOLLOW));
+    const source = open(file, constants.O_RDWR | constants.O_NOFOLLOW);
+    const handle = await source.catch((error: unknown) => this.rejectSource(error));
     try {
       await this.guard(async () => {
         await handle.chmod(0o600);
@@ -213,6 +214,11 @@ export class LocalStorage implements StorageProvider {
     } catch (error) {
       throw await this.explain(error, key);
     }
+  }
+
+  /** That the file to be stored is not there is no fault of this storage. */
+  private rejectSource(error: unknown): never {
+    throw isErrno(error, 'ENOENT') ? error : localError(this.name, error);
   }
 
   /** What is not found is the object, or else the whole folder. */
