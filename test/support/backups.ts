@@ -46,10 +46,12 @@ export async function fill(cluster: Cluster, tenant: Tenant, mebibytes: number):
   await client.end();
 }
 
-/** How often pg_dump has read the rows of a table. */
-export function timesDumped(cluster: Cluster, table: string): number {
+/** How often pg_dump has read the rows of a table; in any database unless one is named. */
+export function timesDumped(cluster: Cluster, table: string, database = ''): number {
   const log = readFileSync(`${cluster.dir}.log`, 'utf8');
-  return log.split('\n').filter((line) => line.includes(`statement: COPY public.${table} (`)).length;
+  return log
+    .split('\n')
+    .filter((line) => line.includes(`statement: COPY public.${table} (`) && line.includes(`@${database}`)).length;
 }
 
 export function s3Storage(server: S3Server, bucket: string, more: Json = {}): Json {
