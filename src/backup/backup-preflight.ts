@@ -4,6 +4,7 @@ import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { type Compression } from '../postgres/dump-facts.js';
+import { type CatalogFacts } from '../postgres/dump-snapshot.js';
 import { Dumps } from '../postgres/dumps.js';
 import { type TenantNames } from '../postgres/tenant.js';
 import { manifestKey } from '../storage/object-key.js';
@@ -25,6 +26,7 @@ export interface Prepared {
   sizeHint: number;
   /** The plan's; undefined: the best that client and server know. */
   compression: Compression | undefined;
+  catalog: CatalogFacts;
 }
 
 /** What can be known before a dump is made: whoever cannot keep it, or not make it, says so at once. */
@@ -46,7 +48,7 @@ export class BackupPreflight {
     name: string | undefined,
     signal: AbortSignal,
   ): Promise<Prepared> {
-    const [{ databaseBytes }, { freeBytes }, known] = await Promise.all([
+    const [{ databaseBytes, catalog }, { freeBytes }, known] = await Promise.all([
       this.dumps.preflight(namesOf(instance), signal),
       storage.check(signal),
       this.backups.of(instance.id),
@@ -61,7 +63,7 @@ export class BackupPreflight {
         `storage ${storage.name} has room for ${freeBytes} bytes and about ${sizeHint} are needed: ${sizeHint - freeBytes} are missing`,
         { details: { missing_bytes: sizeHint - freeBytes } },
       );
-    return { sizeHint, compression: this.#compressionOf(instance) };
+    return { sizeHint, compression: this.#compressionOf(instance), catalog };
   }
 
   /** A manifest that the catalogue does not know yet is a backup all the same. */

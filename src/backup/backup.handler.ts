@@ -60,9 +60,9 @@ export class BackupHandler implements OperationHandler {
     const instance = await this.instances.get(operation.instanceId);
     const names = namesOf(instance);
     const storage = this.storages.get(input.storage);
-    await context.phase('dumping');
     await this.remains.clear(context);
-    const prepared = await this.preflight.check(instance, storage, input.name, signal);
+    const checking = this.preflight.check(instance, storage, input.name, signal);
+    const [prepared] = await Promise.all([checking, context.phase('dumping')]);
     const drawn = this.dumping.draw(operation.id);
     const backupName = input.name ?? defaultName();
     const begun: ArchiveMemo = { ...drawn, names, storage: storage.name, name: backupName, token: null };

@@ -5,6 +5,7 @@ import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
 import { type OperationContext } from '../operations/operation-handler.js';
 import { type Compression, type DumpFacts } from '../postgres/dump-facts.js';
+import { type CatalogFacts } from '../postgres/dump-snapshot.js';
 import { Dumps } from '../postgres/dumps.js';
 import { type TenantNames } from '../postgres/tenant.js';
 import { archiveKey } from '../storage/object-key.js';
@@ -22,6 +23,8 @@ export interface DumpAsk {
   spool: string;
   storage: StorageProvider;
   compression: Compression | undefined;
+  /** As the preflight has just found it. */
+  catalog: CatalogFacts;
   /** About how many bytes will come. */
   sizeHint: number;
 }
@@ -72,12 +75,12 @@ export class DumpToSpool {
 
   async #dump(context: OperationContext, ask: DumpAsk, file: SpoolFile, signal: AbortSignal) {
     const seen = { percent: 0 };
-    const { role, compression } = ask;
+    const { names, role, compression, catalog } = ask;
     const onProgress = ({ percent }: { percent: number }) => {
       seen.percent = percent;
       context.progress({ bytes: file.size, percent });
     };
-    const { archive, facts } = await this.dumps.dump(ask.names, { role, compression, onProgress }, signal);
+    const { archive, facts } = await this.dumps.dump(names, { role, compression, onProgress, catalog }, signal);
     for await (const chunk of archive) {
       await file.write(chunk as Buffer);
       context.progress({ bytes: file.size, percent: seen.percent });

@@ -68,6 +68,8 @@ export function adoption(names: TenantNames, strays: string[]): string[] {
 
 /** An exported snapshot, held open by a session of the ephemeral role, which also counts in it. */
 export class DumpSnapshot {
+  #tables: CountedTable[] | undefined;
+
   private constructor(
     private readonly server: Server,
     private readonly session: Session,
@@ -75,7 +77,6 @@ export class DumpSnapshot {
     readonly at: string,
     readonly lsn: string,
     readonly extensions: { name: string; version: string }[],
-    readonly tables: CountedTable[],
   ) {}
 
   static async take(server: Server, session: Session, signal: AbortSignal): Promise<DumpSnapshot> {
@@ -85,22 +86,32 @@ export class DumpSnapshot {
          SELECT pg_export_snapshot() AS id, pg_current_wal_lsn()::text AS lsn,
            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at,
            (SELECT jsonb_agg(jsonb_build_object('name', extname, 'version', extversion) ORDER BY extname)
-            FROM pg_extension) AS extensions`,
+            FROM pg_extension) AS extensions,
+           EXISTS (SELECT FROM pg_class WHERE relkind = 'r' AND relrowsecurity AND relforcerowsecurity) AS forced`,
         { signal },
       )) as [Row];
       const extensions = row['extensions'] as { name: string; version: string }[];
-      const tables = await countedTables(session, signal);
-      return new DumpSnapshot(
+      const snapshot = new DumpSnapshot(
         server,
         session,
         ...([String(row['id']), String(row['at']), String(row['lsn'])] as const),
         extensions,
-        tables,
       );
+      if (row['forced'] === true) await snapshot.look(signal);
+      return snapshot;
     } catch (error) {
       if (signal.aborted) throw error;
       throw serverFault(server.name, error);
     }
+  }
+
+  /** Finds out what there is to count; a dump of the snapshot need not wait for that. */
+  async look(signal: AbortSignal): Promise<void> {
+    this.#tables ??= await this.#guarded(() => countedTables(this.session, signal), signal);
+  }
+
+  get tables(): CountedTable[] {
+    return this.#tables ?? [];
   }
 
   /** Tables of which the owner does not see every row. */
@@ -109,16 +120,20 @@ export class DumpSnapshot {
   }
 
   /** Once pg_dump holds its locks: before, its LOCK TABLE would wait behind a statement that waits for this count. */
-  async count(signal: AbortSignal): Promise<CountsBeside> {
-    try {
-      return await countBeside(this.session, this.tables, signal);
-    } catch (error) {
-      if (signal.aborted) throw error;
-      throw serverFault(this.server.name, error);
-    }
+  count(signal: AbortSignal): Promise<CountsBeside> {
+    return this.#guarded(() => countBeside(this.session, this.tables, signal), signal);
   }
 
   close(): Promise<void> {
     return this.session.close();
+  }
+
+  async #guarded<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw serverFault(this.server.name, error);
+    }
   }
 }

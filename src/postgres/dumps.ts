@@ -36,6 +36,17 @@ export interface DumpOptions {
   /** Default: zstd where client and server know it, else gzip. */
   compression?: Compression | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Of a preflight just before; absent: read anew. */
+  catalog?: CatalogFacts | undefined;
+}
+
+/** What is known of a database before it is dumped. */
+export interface DumpPreflight {
+  databaseBytes: number;
+  serverVersion: string;
+  dumpVersion: string;
+  compression: Compression;
+  catalog: CatalogFacts;
 }
 
 export interface RunningDump {
@@ -68,10 +79,7 @@ export class Dumps {
    * What is known before any work.
    * @throws BrokerError dump_failed where there is no pg_dump, or where it is older than the server.
    */
-  async preflight(
-    names: TenantNames,
-    signal: AbortSignal,
-  ): Promise<{ databaseBytes: number; serverVersion: string; dumpVersion: string; compression: Compression }> {
+  async preflight(names: TenantNames, signal: AbortSignal): Promise<DumpPreflight> {
     const server = this.servers.server(names.server);
     const [versions, catalog] = await Promise.all([
       this.#versions(server, signal),
@@ -82,6 +90,7 @@ export class Dumps {
       serverVersion: versions.server,
       dumpVersion: versions.dump,
       compression: versions.compression,
+      catalog,
     };
   }
 
@@ -95,7 +104,7 @@ export class Dumps {
     const server = this.servers.server(names.server);
     const [versions, catalog] = await Promise.all([
       this.#versions(server, signal),
-      catalogFacts(server, names, signal),
+      options.catalog ?? catalogFacts(server, names, signal),
     ]);
     const { role } = options;
     const group = { role, group: names.connectRole, owner: names.ownerRole };
@@ -114,6 +123,7 @@ export class Dumps {
       const environment = await this.tools.environment(login.target, names.database, asItself ? { role: 'none' } : {});
       if (asItself) await session.query('SET ROLE NONE', { signal: ended });
       const tool = this.#start(snapshot, login, compression, environment, ended);
+      await snapshot.look(ended);
       if (options.onProgress) followDump(server, role, snapshot.tables, ended, options.onProgress);
       const run = new DumpRun(tool, snapshot, ended, stopped);
       const facts = async (file: string) => {

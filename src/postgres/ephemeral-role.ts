@@ -11,6 +11,10 @@ import { ident, literal, together } from './sql.js';
 
 /** Longer than any operation; a password is asked for at each login only. */
 const VALID_MS = 72 * 3600 * 1000;
+/** Nobody guesses a password drawn from more than 128 bits, and each program of a restore logs in with it. */
+const ITERATIONS = 1;
+/** A role that a crash of the server takes away is made again, or is gone as it should be: its commit need not wait. */
+const UNHURRIED = `SELECT set_config('synchronous_commit', 'off', true)`;
 const FULL_TRIES = 10;
 const FULL_PAUSE_MS = 300;
 
@@ -36,16 +40,16 @@ export async function makeEphemeralRole(
 ): Promise<EphemeralLogin> {
   const password = drawPassword();
   const until = new Date(Date.now() + VALID_MS).toISOString();
-  const attributes = `LOGIN INHERIT PASSWORD ${literal(await scramVerifier(password))} VALID UNTIL ${literal(until)}`;
+  const attributes = `LOGIN INHERIT PASSWORD ${literal(await scramVerifier(password, ITERATIONS))} VALID UNTIL ${literal(until)}`;
   const settings = together(
     `GRANT ${ident(group)} TO ${ident(role)}`,
     `ALTER ROLE ${ident(role)} SET role = ${literal(owner)}`,
   );
   try {
-    await server.sessions.query(together(`CREATE ROLE ${ident(role)} ${attributes}`, settings), { signal });
+    await server.sessions.query(together(UNHURRIED, `CREATE ROLE ${ident(role)} ${attributes}`, settings), { signal });
   } catch (error) {
     if (!/^(42710|23505)$/.test(codeOf(error))) throw error;
-    await server.sessions.query(together(`ALTER ROLE ${ident(role)} ${attributes}`, settings), { signal });
+    await server.sessions.query(together(UNHURRIED, `ALTER ROLE ${ident(role)} ${attributes}`, settings), { signal });
   }
   return { role, target: { ...connectionTarget(server.config), user: role, password } };
 }
