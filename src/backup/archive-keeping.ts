@@ -68,8 +68,8 @@ export class ArchiveKeeping {
       this.#assertHere(memo);
       await context.phase(phase, { bytes: 0, total_bytes: manifest.archive.size_bytes });
       await this.#persistently(context, phase, (tries) => this.#store(context, storage, manifest, tries, live));
-      const free = storage.type === 'local' ? {} : { node: null, node_until: null };
-      await context.remember({ stored: true, token: null, ...free });
+      // What lies in a folder is found again by its name and its digest.
+      if (storage.type !== 'local') await context.remember({ stored: true, token: null, node: null, node_until: null });
     }
     await context.phase('recording');
     await this.#persistently(context, 'recording', () => this.#record(storage, manifest, context.signal));

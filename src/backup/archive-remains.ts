@@ -50,12 +50,10 @@ export class ArchiveRemains {
     if (hindered !== undefined) throw hindered;
   }
 
-  /** After a dump. False: noted, to be dropped later. */
-  async dropRole(context: OperationContext): Promise<boolean> {
-    const { operation, signal } = context;
+  /** After a dump. False: to be dropped later. Not written down: a role that is gone can be dropped again. */
+  async dropRole({ operation, signal }: OperationContext): Promise<boolean> {
     try {
       await this.#role(operation, signal);
-      await context.remember({ role: null });
       return true;
     } catch (error) {
       signal.throwIfAborted();

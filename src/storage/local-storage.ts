@@ -169,7 +169,8 @@ export class LocalStorage implements StorageProvider {
     const handle = await source.catch((error: unknown) => this.rejectSource(error));
     try {
       await this.guard(async () => {
-        await handle.chmod(0o600);
+        // A mode that is set anew would have to be written out again.
+        if (((await handle.stat()).mode & 0o777) !== 0o600) await handle.chmod(0o600);
         await handle.sync();
       });
     } finally {

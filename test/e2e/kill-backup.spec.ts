@@ -90,8 +90,8 @@ it('kill -9 between dump, archive, manifest, and the end of the spool: no second
       'after DROP ROLE',
       'before file rename .*dump$',
       'after file rename .*dump$',
-      'before SET memo = .*"stored":true',
-      'after SET memo = .*"stored":true',
+      'before SET phase = .*"recording"',
+      'after SET phase = .*"recording"',
     ]),
   ]));
 

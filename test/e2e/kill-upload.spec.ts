@@ -51,7 +51,7 @@ it('kill -9 from then on: it is stored', () =>
       'after SET memo = .*"manifest":',
       'before file rename .*dump$',
       'after file rename .*dump$',
-      'before SET memo = .*"stored":true',
+      'before SET phase = .*"recording"',
     ]),
     ...each('s3', some.slice(4), 'succeeded', [
       'before http PUT .*dump',
