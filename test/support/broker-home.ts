@@ -6,6 +6,7 @@ import { type Credential, type Json } from './client.js';
 import { type Cluster } from './cluster.js';
 import { Estate } from './estate.js';
 import { sql } from './sql.js';
+import { testRun } from './test-run.js';
 
 /** What stays when a broker is started again: data folder, state database, passwords, keys. */
 export interface BrokerHome {
@@ -51,6 +52,8 @@ export async function brokerHome(options: Omit<HomeOptions, 'config'>): Promise<
       // node-postgres takes "prefer" in a URL as "require"; these servers have no TLS.
       sslmode: 'disable',
     })),
+    // The programs of the servers, wherever this machine has them.
+    tools: { postgres_bin_dir: testRun().postgres.bin },
     log: { level: 'debug', format: 'json' },
   };
   const estate = await Estate.of(clusters, stateUrl);
