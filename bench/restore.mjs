@@ -15,7 +15,7 @@ import { fillSample } from './sample-database.mjs';
 /** @typedef {import('./bench-tenants.mjs').Tenant} Tenant */
 /** @typedef {{ broker: BenchBroker, admin: AdminClient, memory: HighestMemory }} Bench */
 
-const FULL = { megabytes: 1000, smallMegabytes: 3, rounds: 4, restores: 2, smallRestores: 5, undos: 4, clients: 32 };
+const FULL = { megabytes: 1000, smallMegabytes: 3, rounds: 3, restores: 2, smallRestores: 5, undos: 4, clients: 32 };
 const QUICK = { megabytes: 10, smallMegabytes: 3, rounds: 1, restores: 1, smallRestores: 1, undos: 1, clients: 32 };
 const JOBS = 2;
 
