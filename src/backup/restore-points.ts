@@ -83,11 +83,23 @@ export class RestorePoints {
     for (const { instance_id } of expired) await this.#giveUp(`expires_at < now()`, [instance_id]);
   }
 
-  /** Gives up the oldest one of a server that nobody is about to use; false where there is none. */
-  async giveUpOldest(server: string): Promise<boolean> {
-    const points = await this.source.query<{ instance_id: string }[]>(
-      `SELECT instance_id FROM restore_point WHERE server = $1 ORDER BY created_at`,
+  /** How large those of a server were when they were replaced. */
+  async bytesOf(server: string): Promise<number> {
+    const [row] = await this.source.query<{ bytes: number }[]>(
+      `SELECT coalesce(sum(database_bytes), 0)::float8 AS bytes FROM restore_point WHERE server = $1`,
       [server],
+    );
+    return row?.bytes ?? 0;
+  }
+
+  /**
+   * Gives up the oldest one of a server that nobody is about to use, that of the instance only after all others; false
+   * where there is none.
+   */
+  async giveUpOldest(server: string, lastId: string): Promise<boolean> {
+    const points = await this.source.query<{ instance_id: string }[]>(
+      `SELECT instance_id FROM restore_point WHERE server = $1 ORDER BY instance_id = $2, created_at`,
+      [server, lastId],
     );
     for (const { instance_id } of points) if (await this.#giveUp('true', [instance_id])) return true;
     return false;

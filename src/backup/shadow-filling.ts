@@ -57,7 +57,7 @@ export class ShadowFilling {
       signal,
     );
     const size = manifest.dump?.database_bytes ?? inspected.uncompressedBytes;
-    await this.room.require(instance.server, size * ROOM_SHARE, signal);
+    await this.room.require(instance, size * ROOM_SHARE, signal);
     return inspected;
   }
 
@@ -75,7 +75,7 @@ export class ShadowFilling {
     } catch (error) {
       if (!(error instanceof BrokerError && error.code === 'server_full')) throw error;
       await this.discard(instance, ask.shadow, context.signal);
-      if (!(await this.room.makeRoom(instance.server, context.signal))) throw error;
+      if (!(await this.room.makeRoom(instance, context.signal))) throw error;
       return this.#fill(context, instance, ask);
     }
   }

@@ -68,7 +68,7 @@ it('uploads to s3', async () => {
   expect((await things(broker)).spool).toEqual([]);
 });
 
-it('gives restore points up where the server needs room, and says how much is missing', async () => {
+it('gives restore points up where that makes enough room on the server, and says how much is missing', async () => {
   await makeBackup(broker, 'i', { name: 'huge' });
   expect((await restore('huge')).status).toBe(200);
   const folder = join(broker.home.dataDir, 'backups');
@@ -76,10 +76,15 @@ it('gives restore points up where the server needs room, and says how much is mi
   const manifest = join(folder, files.find((file) => file.endsWith('huge.json')) ?? '');
   const text = await readFile(manifest, 'utf8');
   await writeFile(manifest, text.replace(/"database_bytes": \d+/, '"database_bytes": 4000000000000000'));
+  const undo = () => broker.admin.send('POST', '/undo_restore/i');
+  expectProblem(await restore('huge'), 507, 'server_full', /are missing/);
+  expect((await undo()).status).toBe(200);
+  await broker.home.estate.state('UPDATE restore_point SET database_bytes = 9000000000000000');
   const answer = await restore('huge');
   expectProblem(answer, 507, 'server_full', /are missing/);
+  expect(answer.body['missing_bytes']).toBeGreaterThan(1e15);
   expect(await rows()).toBe(7);
-  expectProblem(await broker.admin.send('POST', '/undo_restore/i'), 404, 'no_restore_point');
+  expectProblem(await undo(), 404, 'no_restore_point');
   const { databases, instances } = await broker.home.estate.look();
   expect(databases).toEqual(instances.map(({ database }) => database));
 });
