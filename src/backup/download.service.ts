@@ -36,14 +36,21 @@ export class DownloadService {
   ) {}
 
   /**
-   * @throws BrokerError `unknown_backup`, `archive_missing`, `archive_damaged`, `range_not_satisfiable`, storage_*
+   * Conditions and ranges as RFC 9110 says (13.1, 14.2): a `HEAD` has no range.
+   * @throws BrokerError `unknown_backup`, `archive_missing`, `archive_damaged`, `precondition_failed`,
+   *   `range_not_satisfiable`, storage_*
    */
   async open(ask: DownloadAsk): Promise<Download> {
     const backup = await this.look.find(ask.instanceId, ask.name, ask.storage);
     const headers = headersOf(backup);
-    const unless = ask.headers['if-none-match'];
-    if (unless !== undefined && namesTag(unless, headers.etag, 'weak')) return { status: 304, headers };
-    const range = rangeOf(ask.headers, headers.etag, backup.sizeBytes);
+    const { 'if-match': match, 'if-none-match': unless } = ask.headers;
+    if (match !== undefined && !namesTag(match, headers.etag, 'strong'))
+      throw new BrokerError('precondition_failed', `if-match: the archive has the entity tag ${headers.etag}`);
+    if (unless !== undefined && namesTag(unless, headers.etag, 'weak')) {
+      await this.#assertThere(backup, ask.signal);
+      return { status: 304, headers };
+    }
+    const range = ask.headOnly ? undefined : rangeOf(ask.headers, headers.etag, backup.sizeBytes);
     const { start, end } = range ?? { start: 0, end: backup.sizeBytes - 1 };
     const described = {
       ...headers,
