@@ -62,7 +62,7 @@ export interface CountsBeside {
 
 /**
  * The same within the transaction of a snapshot, beside others: waits for nobody's lock, and lets go of each table as
- * soon as it is counted. A statement that waits for a lock makes all who come later wait behind it.
+ * soon as it is counted, of the last ones when the caller ends the session. A statement that waits for a lock makes all who come later wait behind it.
  */
 export async function countBeside(
   session: Session,
@@ -72,9 +72,8 @@ export async function countBeside(
   const rows: Record<string, number> = {};
   const uncounted: CountedTable[] = [];
   const all = batchesOf(tables);
-  await session.query(`${PREPARATION}; SET lock_timeout = ${LOCK_WAIT_MS}`, { signal });
+  await session.query(`${PREPARATION}; SET lock_timeout = ${LOCK_WAIT_MS}; SAVEPOINT counting`, { signal });
   for (let batch = all.shift(); batch !== undefined; batch = all.shift()) {
-    await session.query('SAVEPOINT counting', { signal });
     try {
       for (const { table, n, same } of await count(session, batch, signal))
         if (same) rows[table.name] = n;
@@ -84,7 +83,7 @@ export async function countBeside(
       if (batch.length === 1) uncounted.push(...batch);
       else all.unshift(...batch.map((table) => [table]));
     }
-    await session.query('ROLLBACK TO SAVEPOINT counting', { signal });
+    if (all.length > 0) await session.query('ROLLBACK TO SAVEPOINT counting', { signal });
   }
   return { rows, uncounted };
 }
