@@ -4,6 +4,7 @@ import { type DestinationStream, type Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { BackupJanitor } from './backup/backup-janitor.js';
 import { RestoreUpkeep } from './backup/restore-upkeep.js';
+import { ConfigurationCheck } from './broker/configuration-check.js';
 import { BrokerJanitor } from './broker/janitor.js';
 import { unusedKeys } from './config/coming.js';
 import { type BrokerIdentity } from './config/identity.js';
@@ -112,6 +113,7 @@ class RunningBroker implements BrokerApp {
     await this.#servers.endFormerSessions();
     // What is wrong with a server stands in the log from the start.
     void this.#servers.health();
+    await this.app.get(ConfigurationCheck, { strict: false }).report();
     await this.#backups.prepare(stopping);
     await this.#operations.start(stopping);
     stopping.throwIfAborted();

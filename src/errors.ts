@@ -42,6 +42,7 @@ export const STATUS_OF = {
   too_many_requests: 429,
   headers_too_large: 431,
   internal: 500,
+  encryption_key: 500,
   timed_out: 500,
   storage_unreachable: 502,
   storage_denied: 502,

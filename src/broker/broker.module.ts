@@ -11,6 +11,7 @@ import { BindingWork } from './binding-work.js';
 import { BindingsController } from './bindings.controller.js';
 import { CatalogController } from './catalog.controller.js';
 import { ServiceCatalog } from './catalog.js';
+import { ConfigurationCheck } from './configuration-check.js';
 import { DeprovisionHandler } from './deprovision.handler.js';
 import { DeprovisionService } from './deprovision.service.js';
 import { ForsakenBindings } from './forsaken-bindings.js';
@@ -38,6 +39,7 @@ import { UpdateService } from './update.service.js';
     BindingHolds,
     BindingWork,
     BrokerJanitor,
+    ConfigurationCheck,
     DeprovisionHandler,
     DeprovisionService,
     ForsakenBindings,
@@ -53,7 +55,7 @@ import { UpdateService } from './update.service.js';
     UpdateHandler,
     UpdateService,
   ],
-  exports: [BrokerJanitor],
+  exports: [BrokerJanitor, ConfigurationCheck],
 })
 export class BrokerModule implements OnModuleInit {
   constructor(

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type BrokerConfig } from '../config/schema.js';
 import { Secret } from '../config/secret.js';
+import { BrokerError } from '../errors.js';
 import { Sealing } from './sealing.js';
 
 const key = (id: string) => ({ id, secret: new Secret(randomBytes(32).toString('base64')) });
@@ -27,7 +28,10 @@ describe('sealing', () => {
 
   it('does not open without its key, and names that key', () => {
     const sealed = sealingWith(first).seal('text', 'i', 'b');
-    expect(() => sealingWith(second).open(sealed, 'i', 'b')).toThrow(/first/);
+    expect(() => sealingWith(second).open(sealed, 'i', 'b')).toThrow(
+      new BrokerError('encryption_key', 'no encryption key of the id first is configured (state.encryption_keys)'),
+    );
+    expect(sealingWith(second).missing(['first', 'second'])).toEqual(['first']);
   });
 
   it.each([

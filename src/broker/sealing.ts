@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
+import { BrokerError } from '../errors.js';
 
 const ALGORITHM = 'aes-256-gcm';
 /** NIST SP 800-38D: 96 bits are the length for which GCM is made. */
@@ -32,18 +33,33 @@ export class Sealing {
     return [this.#current, ...parts.map((part) => part.toString('base64url'))].join('.');
   }
 
-  /** @throws Error where the key is not configured, or the text was changed or belongs to another binding. */
+  /** @throws BrokerError `encryption_key` where the key is not configured, or the text is not what it has sealed for this binding */
   open(sealed: string, instanceId: string, bindingId: string): string {
     const [keyId = '', iv = '', ciphertext = '', tag = ''] = sealed.split('.');
-    const decipher = createDecipheriv(ALGORITHM, this.#key(keyId), Buffer.from(iv, 'base64url'), { authTagLength: 16 });
-    decipher.setAAD(boundTo(instanceId, bindingId));
-    decipher.setAuthTag(Buffer.from(tag, 'base64url'));
-    return Buffer.concat([decipher.update(Buffer.from(ciphertext, 'base64url')), decipher.final()]).toString('utf8');
+    const key = this.#key(keyId);
+    try {
+      const decipher = createDecipheriv(ALGORITHM, key, Buffer.from(iv, 'base64url'), { authTagLength: 16 });
+      decipher.setAAD(boundTo(instanceId, bindingId));
+      decipher.setAuthTag(Buffer.from(tag, 'base64url'));
+      return Buffer.concat([decipher.update(Buffer.from(ciphertext, 'base64url')), decipher.final()]).toString('utf8');
+    } catch (cause) {
+      const text = `the encryption key of the id ${keyId} does not open this password: it is another key by now, or the row was changed`;
+      throw new BrokerError('encryption_key', text, { cause });
+    }
+  }
+
+  /** Those of the ids whose keys are not configured. */
+  missing(ids: Iterable<string>): string[] {
+    return [...ids].filter((id) => !this.#keys.has(id));
   }
 
   #key(id: string): Buffer {
     const key = this.#keys.get(id);
-    if (key === undefined) throw new Error(`no encryption key of the id ${id} is configured`);
+    if (key === undefined)
+      throw new BrokerError(
+        'encryption_key',
+        `no encryption key of the id ${id} is configured (state.encryption_keys)`,
+      );
     return key;
   }
 }

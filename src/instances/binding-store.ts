@@ -185,6 +185,14 @@ export class BindingStore {
     await this.source.manager.delete(ServiceBinding, { instanceId });
   }
 
+  /** Counts bindings by the id of the key that sealed their password. */
+  async countByKey(): Promise<Map<string, number>> {
+    const rows = await this.source.query<{ key: string; count: number }[]>(
+      `SELECT split_part(sealed_password, '.', 1) AS key, count(*)::int AS count FROM service_binding GROUP BY 1 ORDER BY 1`,
+    );
+    return new Map(rows.map(({ key, count }) => [key, count]));
+  }
+
   /** Takes the holds away from the processes that this node ran before. */
   async releaseFormer(): Promise<void> {
     await this.source.query(

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { expectDone, expectRefused } from '../support/answers.js';
-import { type RunningBroker, spawnBroker } from '../support/broker.js';
+import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { type Credentials, credentialsOf, ids, MEDIUM, SERVICE, SMALL } from '../support/platform.js';
 import { sql } from '../support/sql.js';
 
 let cluster: Cluster;
-let broker: RunningBroker;
+let broker: SpawnedBroker;
 let old: Credentials;
 let fresh: Credentials;
 
@@ -96,11 +96,20 @@ describe('started with a new version of the plan, without the old key and the ol
     expect((await platform.instance('kept')).body).toMatchObject({ maintenance_info: { version: '2.0.0' } });
   });
 
-  it('what the new key sealed is read, what the old one sealed is a 500 that says nothing', async () => {
+  it('what the new key sealed is read, what the old one sealed is a 500 that names the key', async () => {
     const platform = broker.platform.as(newPassword);
     expect(credentialsOf(await platform.binding('stays', 'new'))).toEqual(fresh);
-    expectRefused(await platform.binding('stays', 'old'), 500);
+    const says = /^no encryption key of the id first is configured/;
+    expectRefused(await platform.binding('stays', 'old'), 500, { says });
+    expectRefused(await platform.bind('stays', 'old'), 500, { says });
     expect(await sql(old.uri, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
+  it('the missing key is an error in the log from the start', () => {
+    const missing = 'state.encryption_keys: the key first is missing; bindings that cannot be read without it: 1';
+    const lines = broker.log.filter((line) => line.includes('is missing'));
+    expect(lines).toEqual([expect.stringContaining(missing)]);
+    expect(lines[0]).toContain('"level":"error"');
   });
 
   it('the old password is 401', async () => {
