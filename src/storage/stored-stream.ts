@@ -18,6 +18,8 @@ class StoredStream extends Readable {
     private readonly release: () => void,
   ) {
     super({ highWaterMark: 1024 * 1024 });
+    // Whoever reads it meets the error. One that comes while nobody reads yet must not end the process.
+    this.on('error', () => {});
     signal.addEventListener('abort', this.#abort, { once: true });
     if (signal.aborted) this.#abort();
   }
