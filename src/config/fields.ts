@@ -4,9 +4,17 @@ import { z } from 'zod';
 import { certificateFault, readPem } from './pem.js';
 import { Secret } from './secret.js';
 
+/** What the examples have in the place of passwords. */
+function isPlaceholder(value: string): boolean {
+  return value.startsWith('replace-me');
+}
+
+const PLACEHOLDER = 'expected a password of your own instead of the placeholder';
+
 export const secret = z
   .string({ error: 'expected a text' })
   .min(1, 'expected a text that is not empty')
+  .refine((value) => !isPlaceholder(value), PLACEHOLDER)
   .transform((value) => new Secret(value))
   .meta({ accepts: 'a text; never printed' });
 
@@ -32,6 +40,7 @@ const POSTGRES_URL = 'expected a URL such as postgres://user:password@host:5432/
 export const postgresUrl = z
   .string({ error: POSTGRES_URL })
   .refine((value) => /^postgres(ql)?:\/\/[^\s]+$/.test(value) && URL.canParse(value), { error: POSTGRES_URL })
+  .refine((value) => !URL.canParse(value) || !isPlaceholder(new URL(value).password), PLACEHOLDER)
   .transform((value) => new Secret(value))
   .meta({ accepts: '`postgres://user:password@host:5432/database`; never printed' });
 

@@ -271,9 +271,14 @@ describe('the embedded mode', () => {
 });
 
 describe('papers', () => {
-  it('config/example.yml loads', () => {
-    const config = loadConfig({ BROKER_CONFIG: 'config/example.yml' });
-    expect(config.servers).toHaveLength(2);
+  it('config/example.yml loads once its placeholders are replaced, each of which is a fault', () => {
+    const example = readFileSync('config/example.yml', 'utf8');
+    expect(faultsOf(example)).toEqual(
+      ['platform.credentials.0.password', 'admin.credentials.0.password', 'state.url']
+        .concat('state.encryption_keys.0.secret', 'servers.0.url', 'servers.1.url')
+        .map((path) => expect.stringMatching(`^${path}: expected a .* instead of the placeholder$`) as string),
+    );
+    expect(load(example.replaceAll('replace-me', 'own').replace(/A{43}=/, SECRET)).servers).toHaveLength(2);
   });
 
   it('docs/configuration.md says what the schema says (npm run docs writes it)', () => {

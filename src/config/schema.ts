@@ -95,6 +95,7 @@ const encryptionKey = z.strictObject({
   secret: z
     .string({ error: 'expected the base64 form of 32 random bytes' })
     .refine((value) => /^[A-Za-z0-9+/]{43}=$/.test(value), 'expected the base64 form of 32 random bytes')
+    .refine((value) => !/^A+=$/.test(value), 'expected a key of your own instead of the placeholder')
     .transform((value) => new Secret(value))
     .meta({ accepts: 'the base64 form of 32 random bytes; never printed' })
     .describe('The key.'),
