@@ -23,7 +23,7 @@ export function loadIdentity(dataDir: string): BrokerIdentity {
 }
 
 /** Two processes of one node would end each other's sessions and take over each other's work. */
-export class DataFolderInUse extends StartError {
+class DataFolderInUse extends StartError {
   override readonly name = 'DataFolderInUse';
 }
 

@@ -34,7 +34,7 @@ export async function struckTogether(world: World, lanes: Lane[]): Promise<void>
 }
 
 /** Gives the calls, which break off with the broker. */
-export async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Promise<unknown>[]> {
+async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Promise<unknown>[]> {
   const calls: Promise<unknown>[] = [];
   const not: string[] = [];
   for (const lane of lanes) {
@@ -60,7 +60,7 @@ export async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Pr
   return calls;
 }
 
-export async function expectEnds(world: World, lanes: Lane[]): Promise<void> {
+async function expectEnds(world: World, lanes: Lane[]): Promise<void> {
   for (const { inhabitant, at, end = 'succeeded', means } of lanes) {
     const ended = await until(`the end of the work that was struck at ${String(at)}`, async () => {
       const [operation] = await operationsOf(world, inhabitant.id);
