@@ -3,6 +3,11 @@ import { join } from 'node:path';
 import { obtainPostgres } from './obtain-postgres.mjs';
 import { createSteps } from './steps.mjs';
 
+if (process.argv.length <= 2) {
+  console.error('expected the URI of a database, and whatever else psql takes: npm run psql -- URI');
+  // EX_USAGE of BSD's sysexits.
+  process.exit(64);
+}
 // The psql that belongs to the PostgreSQL that was found or fetched.
 try {
   const postgres = await obtainPostgres(process.env, createSteps(), new AbortController().signal);

@@ -14,10 +14,17 @@ import { createSteps } from './steps.mjs';
 import { superviseServer } from './supervised-server.mjs';
 
 const steps = createSteps();
+const ARGUMENTS = ['--check-config', '--watch'];
+/** EX_USAGE of BSD's sysexits. */
+const EXIT_USAGE = 64;
 const asked = new AbortController();
 
 /** `npm start`: everything from a fresh checkout to a broker that is ready. @param {string[]} args @returns {Promise<number>} the exit code */
 async function start(args) {
+  if (args.some((argument) => !ARGUMENTS.includes(argument))) {
+    process.stderr.write(`expected no argument, or of ${ARGUMENTS.join(' and ')}\n`);
+    return EXIT_USAGE;
+  }
   await prepareCheckout(steps, asked.signal);
   const { embeddedMode, loadConfig, ConfigurationError } = await configModule();
   try {

@@ -159,7 +159,7 @@ describe('faults', () => {
 
   it.each([
     ['no file', { BROKER_CONFIG: '/nowhere.yml' }, /^BROKER_CONFIG: cannot read \/nowhere.yml/],
-    ['a port that is no number', { BROKER_PORT: 'eighty' }, /^http.port: expected a port number/],
+    ['a port that is no number', { BROKER_PORT: 'eighty' }, /^BROKER_PORT \(http.port\): expected a port number/],
   ])('%s', (_what, env, fault) => {
     expect(faultsOf(minimal(), env)[0]).toMatch(fault);
   });

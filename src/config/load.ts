@@ -26,7 +26,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): BrokerConfig {
   const merged = isEmbedded(configured) ? overlay(readEmbedded(dataDir(configured)), configured) : configured;
   const parsed = configSchema.safeParse(merged);
   const faults = [...pairFaults(configured), ...(parsed.success ? [] : parsed.error.issues.flatMap(describe))];
-  if (!parsed.success || faults.length > 0) throw new ConfigurationError([...new Set(faults)]);
+  if (!parsed.success || faults.length > 0)
+    throw new ConfigurationError([...new Set(faults.map((fault) => atItsSource(fault, env)))]);
   return freeze(parsed.data);
 }
 
@@ -105,6 +106,12 @@ function withEnvironment(file: Tree, env: NodeJS.ProcessEnv): Tree {
     tree[realm] = { credentials: [{ ...(isTree(first[0]) ? first[0] : {}), ...given }, ...first.slice(1)] };
   }
   return tree;
+}
+
+/** A port that comes from the environment is not looked for in the file. */
+function atItsSource(fault: string, env: NodeJS.ProcessEnv): string {
+  const variable = ['BROKER_PORT', 'PORT'].find((name) => env[name]);
+  return variable === undefined ? fault : fault.replace(/^http\.port:/, `${variable} (http.port):`);
 }
 
 function portOf(text: string | undefined): unknown {
