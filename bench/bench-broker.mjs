@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BROKER_ENVIRONMENT, BROKER_FLAGS } from '../embedded/broker-process.mjs';
 import { createCluster, BROKER_ROLE, makeServerFolder, STATE, SUPERUSER } from '../embedded/cluster.mjs';
@@ -11,6 +10,7 @@ import { prepareCheckout } from '../embedded/prepare.mjs';
 import { DIST, projectNode } from '../embedded/project.mjs';
 import { findFreePort, startServer } from '../embedded/server.mjs';
 import { createSteps } from '../embedded/steps.mjs';
+import { makeFolder, removeFolder } from './bench-folder.mjs';
 
 /**
  * A broker as operators run it (its own process, from the build) with a PostgreSQL that really writes to disk.
@@ -40,7 +40,7 @@ export async function startBenchBroker({ maxConnections, more = {} }) {
   const signal = new AbortController().signal;
   await prepareCheckout(steps, signal);
   const postgres = await obtainPostgres(process.env, steps, signal);
-  const folder = mkdtempSync(join(tmpdir(), 'broker-bench-'));
+  const folder = makeFolder('broker');
   chmodSync(folder, 0o711);
   const cluster = join(folder, 'postgresql');
   makeServerFolder(cluster);
@@ -98,7 +98,7 @@ export async function startBenchBroker({ maxConnections, more = {} }) {
       broker.kill('SIGTERM');
       await ended;
       await server.stop('fast');
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }

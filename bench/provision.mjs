@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
 import pg from 'pg';
 import { PROJECT } from '../embedded/project.mjs';
 import { findFreePort } from '../embedded/server.mjs';
 import { startBenchBroker } from './bench-broker.mjs';
+import { makeFolder, removeFolder } from './bench-folder.mjs';
 import { keep, median, round } from './figures.mjs';
 import { machineFacts } from './machine.mjs';
 import { PlatformClient } from './platform-client.mjs';
@@ -142,7 +140,7 @@ async function measureMemory(broker, platform, rounds) {
 
 /** Seconds from the command to ready, with everything installed and the data made. @param {number} runs */
 async function measureReady(runs) {
-  const folder = mkdtempSync(join(tmpdir(), 'broker-bench-ready-'));
+  const folder = makeFolder('ready');
   const port = await findFreePort();
   try {
     await startOnce(folder, port);
@@ -151,7 +149,7 @@ async function measureReady(runs) {
     for (let run = 0; run < runs; run += 1) seconds.push(await startOnce(folder, port));
     return { median: round(median(seconds)), slowest: round(Math.max(...seconds)) };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   }
 }
 

@@ -19,4 +19,5 @@ if (bench === undefined || flags.some((flag) => !bench.flags.includes(flag))) {
   console.error(`usage: npm run bench -- ${usages.join('\n       npm run bench -- ')}`);
   process.exit(1);
 }
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 await bench.measure({ quick: flags.includes('--quick'), large: flags.includes('--large') });

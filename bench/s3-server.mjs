@@ -1,21 +1,21 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { createSteps } from '../embedded/steps.mjs';
 import { findFreePort } from '../embedded/server.mjs';
 import { versitygwBinary } from '../embedded/versitygw.mjs';
+import { makeFolder, removeFolder } from './bench-folder.mjs';
 
 const BUCKET = 'backups';
 
 /** A real S3 server on this machine, its files on the same disk as all else. */
 export async function startS3Server() {
   const binary = await versitygwBinary({ steps: createSteps() });
-  const folder = mkdtempSync(join(tmpdir(), 'broker-bench-s3-'));
+  const folder = makeFolder('s3');
   const files = join(folder, 'files');
   mkdirSync(files);
   const keys = { accessKeyId: randomBytes(8).toString('hex'), secretAccessKey: randomBytes(16).toString('hex') };
@@ -48,7 +48,7 @@ export async function startS3Server() {
       const ended = once(child, 'exit');
       child.kill('SIGKILL');
       await ended;
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }
