@@ -3,14 +3,14 @@
  * process exactly there, and several flows at once. Moments are statements, requests to other services, operations on
  * files, and ends of programs; each is one line of text. `{ strike }` of the parent names one by a pattern; the answer
  * is `{ struck: text }` when it has come. `before`: it does not happen; `after`: it has happened, and the broker does
- * not hear of it. `{ release }` lets everything go on, but for requests: they hang until they are given up.
+ * not hear of it. `{ release }` lets all of them go on.
  */
 import childProcess from 'node:child_process';
 import fs from 'node:fs/promises';
 import http from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
+import { connect } from 'node:net';
 import { basename } from 'node:path';
-import { Duplex } from 'node:stream';
 import pg from 'pg';
 
 /** @typedef {{ at: string, nth?: number, when: 'before' | 'after', not: string[] }} Strike */
@@ -23,7 +23,10 @@ let seen = [''];
 
 process.on('message', (message) => {
   const asked = /** @type {{ strike?: Strike, release?: boolean, report?: boolean }} */ (message);
-  if (asked.release) release();
+  if (asked.release) {
+    release();
+    holdAnew();
+  }
   if (asked.report) process.send?.({ seen });
   if (!asked.strike) return;
   strike = asked.strike;
@@ -52,7 +55,11 @@ const struck = (text) => void process.send?.({ struck: text });
 
 let release = () => {};
 /** @type {Promise<void>} */
-const released = new Promise((resolve) => (release = resolve));
+let released;
+function holdAnew() {
+  released = new Promise((resolve) => (release = resolve));
+}
+holdAnew();
 
 /**
  * @template T
@@ -113,26 +120,6 @@ function statementOf([asked, values]) {
   return `${config.text} ${JSON.stringify(all ?? []).slice(0, 20_000)}`.replaceAll(/\s+/g, ' ').trim();
 }
 
-/** Takes everything, and never says anything. */
-class Silence extends Duplex {
-  /** @override */
-  _read() {}
-  /**
-   * @override
-   * @param {unknown} _chunk
-   * @param {string} _encoding
-   * @param {() => void} done
-   */
-  _write(_chunk, _encoding, done) {
-    done();
-  }
-  setTimeout = () => this;
-  setNoDelay = () => this;
-  setKeepAlive = () => this;
-  ref = () => this;
-  unref = () => this;
-}
-
 /** @typedef {(...given: unknown[]) => Promise<unknown>} Any */
 
 const request = http.request;
@@ -145,13 +132,26 @@ const requested = (options, answered) => {
   const when = due(text);
   if (when === undefined) return request(options, answered);
   if (when === 'before') {
-    struck(text);
-    const silence = /** @type {import('node:net').Socket} */ (/** @type {unknown} */ (new Silence()));
-    return request({ ...options, agent: undefined, createConnection: () => silence });
+    const still = struckUntilReleased(text);
+    /** @type {http.RequestOptions['createConnection']} */
+    const createConnection = (to, connected) => {
+      void still.then(() => connected(null, connect(/** @type {import('node:net').TcpNetConnectOpts} */ (to))));
+      return undefined;
+    };
+    return request({ ...options, agent: undefined, createConnection }, answered);
   }
-  const sent = request(options);
-  sent.on('response', (response) => response.resume().on('end', () => struck(text)));
-  return sent;
+  const sent = request(options, answered);
+  const emit = /** @type {(event: string, ...said: unknown[]) => boolean} */ (sent.emit.bind(sent));
+  /**
+   * @param {string} event
+   * @param {unknown[]} said
+   */
+  const emitted = (event, ...said) => {
+    if (event !== 'response') return emit(event, ...said);
+    void struckUntilReleased(text).then(() => emit(event, ...said));
+    return true;
+  };
+  return Object.assign(sent, { emit: emitted });
 };
 Object.assign(http, { request: requested });
 

@@ -33,8 +33,33 @@ export async function struckTogether(world: World, lanes: Lane[]): Promise<void>
   await expectEnds(world, lanes);
 }
 
+/** Brings every flow to its moment, cancels it there, and sees how each ends. */
+export async function cancelledTogether(world: World, lanes: Lane[]): Promise<void> {
+  const calls = await allAtTheirMoments(world, lanes);
+  const { admin, child } = world.broker;
+  const cancels = lanes.map(async ({ inhabitant }) => {
+    const [operation] = await operationsOf(world, inhabitant.id);
+    return admin.delete(`/operations/${String(operation?.['id'])}`);
+  });
+  // Where a transaction stands still the cancel waits for it.
+  const waiting = Promise.all(cancels).catch((error: unknown) => {
+    throw new Error(`${String(error)}\n${world.broker.log.slice(-20).join('\n')}`);
+  });
+  await Promise.race([waiting, until('the cancels to come', () => allCancelled(world, lanes)).catch(() => undefined)]);
+  child.send({ release: true });
+  const answers = (await waiting).map(({ status }) => (status === 202 ? 'cancelled' : 'succeeded'));
+  expect(answers).toEqual(lanes.map(({ end }) => end));
+  await Promise.all(calls);
+  await expectEnds(world, lanes);
+}
+
+async function allCancelled(world: World, lanes: Lane[]): Promise<boolean> {
+  const rows = await Promise.all(lanes.map(({ inhabitant }) => operationsOf(world, inhabitant.id)));
+  return rows.every(([operation]) => operation?.['cancel_requested'] === true);
+}
+
 /** Gives the calls, which break off with the broker. */
-async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Promise<unknown>[]> {
+export async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Promise<unknown>[]> {
   const calls: Promise<unknown>[] = [];
   const not: string[] = [];
   for (const lane of lanes) {
@@ -60,7 +85,7 @@ async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Promise<u
   return calls;
 }
 
-async function expectEnds(world: World, lanes: Lane[]): Promise<void> {
+export async function expectEnds(world: World, lanes: Lane[]): Promise<void> {
   for (const { inhabitant, at, end = 'succeeded', means } of lanes) {
     const ended = await until(`the end of the work that was struck at ${String(at)}`, async () => {
       const [operation] = await operationsOf(world, inhabitant.id);
