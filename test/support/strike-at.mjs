@@ -93,7 +93,8 @@ prototype.query = /** @this {OpenClient} */ function (...given) {
   const statement = statementOf(given);
   if (statement === undefined) return query.apply(this, given);
   const text = `sql ${this.database}: ${statement} ${open.get(this) ?? ''}`;
-  if (/^(BEGIN|START TRANSACTION)/.test(statement)) open.set(this, '');
+  // One that has more statements behind it ends its transaction by itself.
+  if (/^(BEGIN|START TRANSACTION)[^;]*$/.test(statement)) open.set(this, '');
   else if (/^(COMMIT|ROLLBACK)/.test(statement)) open.delete(this);
   else if (open.has(this)) open.set(this, `${open.get(this)} after ${statement.slice(0, 400)}`);
   const when = due(text);
