@@ -11,7 +11,7 @@ import { LeftUploads } from './left-uploads.js';
 const EVERY_MS = 5_000;
 const DELETE_WAIT_MS = 60_000;
 const FIRST_PAUSE_MS = 15_000;
-const LONGEST_PAUSE_MS = 3_600_000;
+const LONGEST_PAUSE_MS = 600_000;
 
 /** What has to be done for backups without anybody asking: retention, and what failures have left. */
 @Injectable()

@@ -48,10 +48,20 @@ export class BackupStore {
     return this.source.manager.findBy(Backup, { storage, ...(node !== null && { node }) });
   }
 
-  /** @throws BrokerError `backup_exists` */
+  /**
+   * A name is free again only when all is gone that a failed or cancelled backup of that name has left: its late
+   * removal must never meet a later backup.
+   * @throws BrokerError `backup_exists`
+   */
   async assertFree(instanceId: string, name: string, manager: EntityManager = this.source.manager): Promise<void> {
     if (await manager.existsBy(Backup, { instanceId, name }))
       throw new BrokerError('backup_exists', `this instance has a backup ${name} already`);
+    const left = `SELECT FROM operation WHERE instance_id = $1 AND memo->>'name' = $2 AND memo->>'left' = 'true' LIMIT 1`;
+    if ((await manager.query<unknown[]>(left, [instanceId, name])).length > 0)
+      throw new BrokerError(
+        'backup_exists',
+        `what a failed or cancelled backup ${name} has left in its storage is not removed yet: take another name, or try again later`,
+      );
   }
 
   /** Enters a backup, or says anew what its manifest says. One of that name in another storage stays: false. */

@@ -1,6 +1,7 @@
 import {
   backupPath,
   beginBackup,
+  cancel,
   ended,
   locked,
   s3Storage,
@@ -77,3 +78,28 @@ it.each(['local', 's3'])(
     expect(body).toMatchObject({ backup_name: name, state: 'available' });
   },
 );
+
+it('a name is free again only when what a cancelled backup of it has left is gone', async () => {
+  const left = () => broker.home.estate.state(`SELECT FROM operation WHERE memo->>'left' = 'true'`);
+  let id = '';
+  await locked(cluster, tenant, 't', async () => {
+    id = await beginBackup(broker, 'one', { storage: 's3', name: 'weekly' });
+    await until('the dump waits', async () => {
+      const waiting = `usename ~ '^e' AND wait_event_type = 'Lock'`;
+      return (await asSuperuser(`SELECT FROM pg_stat_activity WHERE ${waiting}`)).length > 0;
+    });
+    await s3.stop();
+    await cancel(broker, id);
+    expect(await ended(broker, id)).toMatchObject({ state: 'cancelled' });
+  });
+  expect(await left()).toHaveLength(1);
+  const again = { query: { storage: 'local', name: 'weekly' } };
+  expect(await broker.admin.send('POST', '/backup_instance/one', again)).toMatchObject({
+    status: 409,
+    body: { code: 'backup_exists' },
+  });
+  await s3.start();
+  await until('what was left is gone', async () => (await left()).length === 0);
+  expect((await broker.admin.send('POST', '/backup_instance/one', again)).status).toBe(201);
+  expect((await broker.admin.get(backupPath('one', 'weekly'))).body).toMatchObject({ state: 'available' });
+});
