@@ -71,6 +71,16 @@ export async function carrySettings(
   return refused;
 }
 
+/**
+ * The plan's limit of temporary files, before anything runs in the incoming database: an archive's code must not fill
+ * the server's disk either.
+ */
+export async function carryTempFileLimit(server: Server, living: string, incoming: string, signal: AbortSignal) {
+  const traits = await readTraits(server, living, signal);
+  const limit = traits?.settings.find(({ role, name }) => role === null && name === 'temp_file_limit');
+  if (limit !== undefined) await trySet(server, settingStatement(incoming, limit), signal);
+}
+
 async function trySet(server: Server, text: string, signal: AbortSignal): Promise<boolean> {
   const set = (session: Session) => session.query(text, { signal });
   try {

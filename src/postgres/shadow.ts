@@ -1,4 +1,5 @@
 import { BrokerError } from '../errors.js';
+import { carryTempFileLimit } from './carry-over.js';
 import { dropRole } from './role-removal.js';
 import { enter } from './enter.js';
 import { type BindingRole, type TenantNames } from './tenant.js';
@@ -41,6 +42,7 @@ export async function makeShadow(server: Server, names: TenantNames, shadow: Res
 
 export async function openShadow(server: Server, names: TenantNames, shadow: RestoreNames, signal: AbortSignal) {
   const database = ident(shadow.database);
+  await carryTempFileLimit(server, names.database, shadow.database, signal);
   const rights = together(
     `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`,
     `GRANT CONNECT ON DATABASE ${database} TO ${ident(shadow.role)}`,

@@ -67,6 +67,18 @@ describe('archives made elsewhere', () => {
     return outcome as { inspected: { leftOut: string[] }; leftOut: string[]; rows: number };
   };
 
+  it('run under the limit of temporary files that the living database has', async () => {
+    const { database } = instance.names;
+    await sql(cluster.superuserUrl(), `ALTER DATABASE ${database} SET temp_file_limit = 54321`);
+    const file = await archive(`
+      CREATE FUNCTION public.limited(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $f$ BEGIN
+        IF current_database() !~ '^elsewhere' AND current_setting('temp_file_limit') <> '54321kB'
+        THEN RAISE EXCEPTION 'the limit is %', current_setting('temp_file_limit'); END IF;
+        RETURN true; END $f$;
+      CREATE TABLE public.t (a int CHECK (public.limited(a))); INSERT INTO public.t VALUES (1)`);
+    expect(await contained(file)).toMatchObject({ rows: 1 });
+  });
+
   it.each([
     [
       'by becoming the session’s role',
