@@ -20,6 +20,7 @@ const facts: z.ZodType<DumpFacts> = z.object({
   extensions: z.array(z.object({ name: z.string(), version: z.string() })),
   settings: z.array(z.object({ role: z.string().nullable(), name: z.string(), value: z.string() })),
   binding_roles: z.array(z.object({ role: z.string(), access: z.enum(['read-write', 'read-only']) })),
+  named_roles: z.array(z.string()).default([]),
   database_bytes: count,
   server_version: version,
   dump_version: version,

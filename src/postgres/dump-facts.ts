@@ -24,6 +24,8 @@ export interface DumpFacts {
   extensions: { name: string; version: string }[];
   settings: DatabaseSetting[];
   binding_roles: BindingRole[];
+  /** Roles to which rights or policies are given in the database, whosever they are. */
+  named_roles: string[];
   database_bytes: number;
   server_version: string;
   dump_version: string;

@@ -77,6 +77,8 @@ export class DumpSnapshot {
     readonly at: string,
     readonly lsn: string,
     readonly extensions: { name: string; version: string }[],
+    /** Roles to which rights or policies are given. */
+    readonly namedRoles: string[],
   ) {}
 
   static async take(server: Server, session: Session, signal: AbortSignal): Promise<DumpSnapshot> {
@@ -87,6 +89,9 @@ export class DumpSnapshot {
            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at,
            (SELECT jsonb_agg(jsonb_build_object('name', extname, 'version', extversion) ORDER BY extname)
             FROM pg_extension) AS extensions,
+           ARRAY(SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid
+             WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND refclassid = 'pg_authid'::regclass AND deptype IN ('a', 'r') ORDER BY 1) AS named,
            EXISTS (SELECT FROM pg_class WHERE relkind = 'r' AND relrowsecurity AND relforcerowsecurity) AS forced`,
         { signal },
       )) as [Row];
@@ -96,6 +101,7 @@ export class DumpSnapshot {
         session,
         ...([String(row['id']), String(row['at']), String(row['lsn'])] as const),
         extensions,
+        row['named'] as string[],
       );
       if (row['forced'] === true) await snapshot.look(signal);
       return snapshot;

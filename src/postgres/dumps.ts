@@ -286,6 +286,7 @@ function factsOf(
     extensions: snapshot.extensions,
     settings: catalog.settings,
     binding_roles: catalog.bindingRoles,
+    named_roles: snapshot.namedRoles,
     database_bytes: catalog.bytes,
     server_version: versions.server,
     dump_version: versions.dump,

@@ -7,7 +7,7 @@ import { type PostgresTools } from './tools.js';
 export interface RestoreRun {
   file: string;
   jobs: number;
-  /** A backup of the same instance: keeps its rights, and the first error ends it. */
+  /** A backup of the same instance: the first error ends it. */
   own: boolean;
   /** Text for `--use-list`. */
   list: string;

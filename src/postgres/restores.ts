@@ -8,6 +8,7 @@ import { dropRole } from './role-removal.js';
 import { type DumpFacts } from './dump-facts.js';
 import { type EphemeralLogin, letPastRowSecurity, makeEphemeralRole, runAs } from './ephemeral-role.js';
 import { PostgresServers } from './postgres-servers.js';
+import { partedList, restoreRights } from './restore-rights.js';
 import { runRestore } from './restore-run.js';
 import { countedTables, countRows, totalOf } from './row-counts.js';
 import { type Server } from './server.js';
@@ -40,13 +41,13 @@ export interface FillOptions {
   /** The archive, which `Archives.inspect` has found good. A short-lived file is written beside it. */
   file: string;
   jobs: number;
-  /** A backup of the same instance: rights are kept, the first error ends it. */
+  /** A backup of the same instance: rights are kept, the first error ends it, unless it is one of rights. */
   own: boolean;
   /** From `Archives.inspect`. */
   list: string;
   uncompressedBytes: number;
   /** From the manifest: what the restored rows are compared with. */
-  facts?: Pick<DumpFacts, 'rows' | 'binding_roles'> | undefined;
+  facts?: Pick<DumpFacts, 'rows' | 'binding_roles' | 'named_roles'> | undefined;
   /** Goes on to the swap in spite of errors of a foreign archive's statements. */
   acceptErrors?: boolean | undefined;
   /** Most bytes that the filled database may have. */
@@ -58,7 +59,7 @@ export interface Filled {
   rows: number;
   tables: number;
   databaseBytes: number;
-  /** Errors that were accepted. */
+  /** Errors that were accepted; rights that cannot be given anymore. */
   leftOut: string[];
 }
 
@@ -94,13 +95,15 @@ export class Restores {
     const server = this.servers.server(names.server);
     const { signal } = step;
     const login = await inPhase(step, 'restoring', () => this.#prepare(server, names, shadow, options, signal));
-    const leftOut = await this.#restore(server, login, shadow, options, signal);
+    const { objects, rights } = partedList(options.list);
+    const errors = await this.#restore(server, login, shadow, { ...options, list: objects }, signal);
+    const lost = options.own ? await this.#giveRights(server, login, shadow, { ...options, rights }, signal) : [];
     const rows = await inPhase(step, 'analyzing', () => this.#analyze(server, names, login, shadow, signal));
     return inPhase(step, 'verifying', async () => {
-      if (options.facts && leftOut.length === 0) compare(options.facts.rows, rows);
+      if (options.facts && errors.length === 0) compare(options.facts.rows, rows);
       await this.#cleanUp(server, names, shadow, signal);
       const databaseBytes = await sizeOf(server, shadow.database, signal);
-      return { rows: totalOf(rows), tables: Object.keys(rows).length, databaseBytes, leftOut };
+      return { rows: totalOf(rows), tables: Object.keys(rows).length, databaseBytes, leftOut: [...errors, ...lost] };
     });
   }
 
@@ -164,7 +167,10 @@ export class Restores {
     const extensions = parseList(list).entries.filter(({ kind }) => kind === 'EXTENSION');
     const furniture = { extensions: extensions.map(({ tag }) => tag), readable: !own };
     await furnishShadow(server, names, shadow, furniture, signal);
-    if (own) await makePlaceholders(server, shadow, facts?.binding_roles ?? [], signal);
+    if (own && facts) {
+      const roles = [...facts.binding_roles.map(({ role }) => role), ...facts.named_roles];
+      await makePlaceholders(server, shadow, roles, signal);
+    }
     return login;
   }
 
@@ -197,6 +203,18 @@ export class Restores {
       ended.abort();
       await watched;
     }
+  }
+
+  #giveRights(
+    server: Server,
+    login: EphemeralLogin,
+    { database }: RestoreNames,
+    ask: { file: string; rights: string },
+    signal: AbortSignal,
+  ): Promise<string[]> {
+    return runAs(server, login, this.#applicationName, database, signal, (session) =>
+      restoreRights(this.tools, session, ask, signal),
+    );
   }
 
   /** Statements of an archive can make more data than it holds. */

@@ -2,7 +2,7 @@ import { BrokerError } from '../errors.js';
 import { carryTempFileLimit } from './carry-over.js';
 import { dropRole } from './role-removal.js';
 import { enter } from './enter.js';
-import { type BindingRole, type TenantNames } from './tenant.js';
+import { type TenantNames } from './tenant.js';
 import { drawEphemeralRole } from './ephemeral-role.js';
 import { creation } from './extensions.js';
 import { drawServerName } from './names.js';
@@ -31,7 +31,7 @@ export function drawRestorePoint(): string {
 
 const SHADOW = /^s[a-z0-9]{19}$/;
 const RESTORE_POINT = /^p[a-z0-9]{19}$/;
-const BINDING = /^b[a-z0-9]{19}$/;
+const OF_THE_BROKER = /^[a-z][a-z0-9]{19}$/;
 
 /** Same encoding and locale as the living database; nobody but the ephemeral role may enter. */
 export async function makeShadow(server: Server, names: TenantNames, shadow: RestoreNames, signal: AbortSignal) {
@@ -104,16 +104,12 @@ async function superuserExtensions(server: Server, extensions: string[], signal:
 }
 
 /**
- * A backup's rights name the bindings of its time. Those that are gone by now are made for the time of the restore, as
- * roles that cannot log in; a comment marks them, so that they are found after a crash.
+ * A backup's rights and policies name roles of its time: bindings, and whatever else a tenant could see. Those that are
+ * gone by now are made for the time of the restore, as roles that cannot log in; a comment marks them, so that they are
+ * found after a crash. When they are dropped, their rights and policies go, and nothing else.
  */
-export async function makePlaceholders(
-  server: Server,
-  shadow: RestoreNames,
-  roles: BindingRole[],
-  signal: AbortSignal,
-) {
-  const names = roles.map(({ role }) => role).filter((role) => BINDING.test(role));
+export async function makePlaceholders(server: Server, shadow: RestoreNames, roles: string[], signal: AbortSignal) {
+  const names = [...new Set(roles)].filter((role) => OF_THE_BROKER.test(role));
   if (names.length === 0) return;
   const present = await server.sessions.query(
     `SELECT rolname::text AS name FROM pg_roles WHERE rolname IN (${names.map(literal).join(', ')})`,
