@@ -76,7 +76,7 @@ async function scriptOf(tools: PostgresTools, file: string, list: string, signal
  * The statements of pg_restore's script that give or take rights. Who gave one is not restored: only a superuser could
  * (`SET SESSION AUTHORIZATION`), so the owner gives it.
  */
-export function rightsIn(script: string): string[] {
+function rightsIn(script: string): string[] {
   const pieces = script.match(/^(?:--|\\).*$|(?:[^"';\s]|'[^']*')(?:[^"';]|"[^"]*"|'[^']*')*;/gm) ?? [];
   return pieces.filter((piece) => /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) /.test(piece));
 }
