@@ -210,8 +210,7 @@ describe('bound to a node', () => {
     expect(await asker.operations.settled(id, 1_500)).toMatchObject({ state: 'queued' });
     await asker.operations.cancel(id);
     expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'cancelled' });
-    // An undo may be repeated: a machine that stands still for seconds takes the operation from its worker.
-    expect([...new Set(attempts)]).toEqual(['run at home00000000', 'undo at other0000000']);
+    expect(attempts).toEqual(['run at home00000000', 'undo at other0000000']);
   });
 
   it('an operation is taken by any other once it has waited too long', async () => {
