@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { asError } from './as-error.js';
+import { notePassed } from './passed-buffers.js';
 
 /**
  * A readable of what the source yields. An aborted signal destroys it with the signal's reason, also while the source
@@ -26,7 +27,10 @@ class StoredStream extends Readable {
 
   override _read(): void {
     this.source.next().then(
-      ({ done, value }) => this.push(done ? null : value),
+      ({ done, value }) => {
+        if (!done) notePassed(value.length);
+        this.push(done ? null : value);
+      },
       (error: unknown) => this.destroy(asError(error)),
     );
   }
