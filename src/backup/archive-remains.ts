@@ -6,7 +6,7 @@ import { type Outcome } from '../operations/operation-handler.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { BrokerError } from '../errors.js';
 import { type OperationContext } from '../operations/operation-handler.js';
-import { OperationsService } from '../operations/operations.service.js';
+import { LeftOperations } from '../operations/left-operations.js';
 import { Dumps } from '../postgres/dumps.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
 import { archiveKey, manifestKey } from '../storage/object-key.js';
@@ -23,7 +23,7 @@ export class ArchiveRemains {
   readonly #logger = new Logger('Backup');
 
   constructor(
-    private readonly operations: OperationsService,
+    private readonly left: LeftOperations,
     private readonly servers: PostgresServers,
     private readonly dumps: Dumps,
     private readonly storages: StorageRegistry,
@@ -38,7 +38,7 @@ export class ArchiveRemains {
   }
 
   noteLeft(operation: Operation, manager: EntityManager): Promise<void> {
-    return this.operations.noteLeft(operation, true, manager);
+    return this.left.note(operation, manager);
   }
 
   /** Before an attempt that starts from the beginning. @throws what hinders it */

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
+import { LEFT_CLAIM_MS, LeftOperations } from '../operations/left-operations.js';
+import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { ArchiveRemains } from './archive-remains.js';
 import { BackupService } from './backup.service.js';
@@ -12,6 +14,8 @@ const EVERY_MS = 5_000;
 const DELETE_WAIT_MS = 60_000;
 const FIRST_PAUSE_MS = 15_000;
 const LONGEST_PAUSE_MS = 600_000;
+/** Well before the claim ends, by which nobody else takes it up, nor its name. */
+const REMOVAL_MS = LEFT_CLAIM_MS * 0.7;
 
 /** What has to be done for backups without anybody asking: retention, and what failures have left. */
 @Injectable()
@@ -24,6 +28,7 @@ export class BackupJanitor {
 
   constructor(
     private readonly operations: OperationsService,
+    private readonly left: LeftOperations,
     private readonly service: BackupService,
     private readonly remains: ArchiveRemains,
     private readonly uploads: LeftUploads,
@@ -61,12 +66,19 @@ export class BackupJanitor {
   }
 
   async #removeLeft(stopped: AbortSignal): Promise<void> {
-    for (const operation of await this.operations.left()) {
+    for (const operation of await this.left.due()) {
       if (stopped.aborted || !this.#isDue(operation.id)) continue;
-      if ((await this.remains.remove(operation, stopped)) !== undefined) continue;
-      await this.operations.noteLeft(operation, false);
-      this.#next.delete(operation.id);
+      const claimed = await this.left.claim(operation);
+      if (claimed !== undefined && (await this.#isRemoved(claimed, stopped))) this.#next.delete(operation.id);
     }
+  }
+
+  async #isRemoved(claimed: Operation, stopped: AbortSignal): Promise<boolean> {
+    const signal = AbortSignal.any([stopped, AbortSignal.timeout(REMOVAL_MS)]);
+    const hindered = await this.remains.remove(claimed, signal).catch((error: unknown) => error);
+    if (hindered !== undefined) await this.left.givenUp(claimed);
+    else await this.left.cleared(claimed);
+    return hindered === undefined;
   }
 
   async #removeOrphans(stopped: AbortSignal): Promise<void> {

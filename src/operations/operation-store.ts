@@ -233,21 +233,6 @@ export class OperationStore {
     return this.select(`WHERE state IN ('queued', 'running') ORDER BY created_at, id`, []);
   }
 
-  /** Ended, with something that is still to be removed. */
-  left(): Promise<Operation[]> {
-    return this.select(
-      `WHERE memo->>'left' = 'true' AND state NOT IN ('queued', 'running') ORDER BY finished_at LIMIT 100`,
-      [],
-    );
-  }
-
-  async noteLeft(id: string, left: boolean, manager: EntityManager = this.dataSource.manager): Promise<void> {
-    await manager.query(`UPDATE operation SET memo = memo || jsonb_build_object('left', $2::boolean) WHERE id = $1`, [
-      id,
-      left,
-    ]);
-  }
-
   /** Running by another process of this node: a former one, since a data folder has one broker at a time. */
   leftBehind(node: string, runner: string): Promise<Operation[]> {
     return this.select(`WHERE state = 'running' AND starts_with(runner, $1) AND runner <> $2`, [`${node}/`, runner]);

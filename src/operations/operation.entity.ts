@@ -34,6 +34,8 @@ export interface OperationMemo {
   node_until?: string | null;
   /** It has ended, and something of it is still to be removed. */
   left?: boolean;
+  /** Until then one broker alone removes it. */
+  left_until?: string;
   /** It can no longer be cancelled, nor be too late: what was begun is brought to its end. */
   decided?: true | null;
   [key: string]: unknown;

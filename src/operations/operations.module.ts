@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { LeftOperations } from './left-operations.js';
 import { OperationExecutor } from './operation-executor.js';
 import { OperationQueue } from './operation-queue.js';
 import { OperationRunner } from './operation-runner.js';
@@ -12,7 +13,15 @@ import { OperationsService } from './operations.service.js';
 @Module({
   imports: [TypeOrmModule.forFeature([Operation])],
   controllers: [OperationsController],
-  providers: [OperationsService, OperationStore, OperationQueue, OperationExecutor, OperationRunner, OperationWaiters],
-  exports: [OperationsService],
+  providers: [
+    OperationsService,
+    LeftOperations,
+    OperationStore,
+    OperationQueue,
+    OperationExecutor,
+    OperationRunner,
+    OperationWaiters,
+  ],
+  exports: [OperationsService, LeftOperations],
 })
 export class OperationsModule {}

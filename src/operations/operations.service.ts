@@ -125,15 +125,6 @@ export class OperationsService {
     return this.store.unended();
   }
 
-  /** Those that have ended with something still to be removed; `noteLeft` says so, and that it is removed. */
-  left(): Promise<Operation[]> {
-    return this.store.left();
-  }
-
-  noteLeft({ id }: Operation, left: boolean, manager?: EntityManager): Promise<void> {
-    return this.store.noteLeft(id, left, manager);
-  }
-
   /**
    * Newest first; `after` is the `next` of the page before.
    * @throws {BrokerError} `invalid_request` where `after` is no operation
