@@ -1,6 +1,6 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { type Pool, type PoolClient } from 'pg';
-import { type Db, PgBoss } from 'pg-boss';
+import { type Db, type FetchOptions, PgBoss } from 'pg-boss';
 import { DataSource, type EntityManager } from 'typeorm';
 import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
@@ -15,6 +15,9 @@ export const LONGEST_RUN_HOURS = 24;
 
 /** How often pg-boss looks for jobs without a beat. */
 const SUPERVISE_SECONDS = 4;
+
+/** The priority of the jobs that need no place; the others have 0. */
+const URGED = 1;
 
 /** A job as it was taken. pg-boss counts its takes, and what it is told about an earlier take it ignores. */
 export interface Job {
@@ -89,8 +92,17 @@ export class OperationQueue {
 
   /** Takes up to `limit` jobs of a kind; from now on they want beats. */
   async take(manager: EntityManager, kind: OperationKind, limit: number): Promise<Job[]> {
-    const jobs = await this.started.fetch(kind, { batchSize: limit, db: within(manager) });
-    return jobs.map(({ id, retryCount }) => ({ id, retryCount }));
+    return this.fetch(manager, kind, { batchSize: limit });
+  }
+
+  /** Lets a job that nobody has taken be taken by `takeUrged`; makes it where it is missing. */
+  async urge(manager: EntityManager, kind: OperationKind, id: string): Promise<void> {
+    await this.started.upsert(kind, null, { id, priority: URGED, db: within(manager) });
+  }
+
+  /** As `take`, of the urged ones. */
+  async takeUrged(manager: EntityManager, kind: OperationKind, limit: number): Promise<Job[]> {
+    return this.fetch(manager, kind, { batchSize: limit, minPriority: URGED });
   }
 
   async beat(kind: OperationKind, jobs: Job[]): Promise<void> {
@@ -104,6 +116,11 @@ export class OperationQueue {
 
   async remove(manager: EntityManager, kind: OperationKind, id: string): Promise<void> {
     await this.started.deleteJob(kind, id, { db: within(manager) });
+  }
+
+  private async fetch(manager: EntityManager, kind: OperationKind, options: FetchOptions): Promise<Job[]> {
+    const jobs = await this.started.fetch(kind, { ...options, db: within(manager) });
+    return jobs.map(({ id, retryCount }) => ({ id, retryCount }));
   }
 
   private get started(): PgBoss {

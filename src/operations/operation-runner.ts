@@ -7,9 +7,10 @@ import { type BrokerConfig } from '../config/schema.js';
 import { logContext } from '../http/log-context.js';
 import { OperationExecutor } from './operation-executor.js';
 import { type OperationHandler } from './operation-handler.js';
+import { OperationIntake, type Taken } from './operation-intake.js';
 import { HEARTBEAT_SECONDS, LONGEST_RUN_HOURS, OperationQueue } from './operation-queue.js';
 import { OperationRun } from './operation-run.js';
-import { type Claimed, OperationStore } from './operation-store.js';
+import { OperationStore } from './operation-store.js';
 import { type Operation, type OperationKind } from './operation.entity.js';
 
 /** How many operations of light kinds run at once on a broker. */
@@ -42,6 +43,8 @@ export class OperationRunner {
   private readonly wanted = new Set<OperationKind>();
   /** Of these kinds there may be more than there was room for. */
   private readonly more = new Set<OperationKind>();
+  /** There may be queued operations to cancel. */
+  private cancels = false;
   private taking: Promise<void> | undefined;
   private ticking = false;
   private ticks = 0;
@@ -54,6 +57,7 @@ export class OperationRunner {
     @Inject(BROKER_IDENTITY) private readonly identity: BrokerIdentity,
     private readonly dataSource: DataSource,
     private readonly store: OperationStore,
+    private readonly intake: OperationIntake,
     private readonly queue: OperationQueue,
     private readonly executor: OperationExecutor,
   ) {}
@@ -102,27 +106,22 @@ export class OperationRunner {
   /** A cancel was accepted: an operation that runs here hears of it at once. */
   cancelled({ id, state }: Operation): void {
     this.runs.get(id)?.stop('cancelled');
-    if (state === 'queued' && this.timer !== undefined)
-      void logContext.exit(() => this.endQueued()).catch(() => undefined);
+    if (state === 'queued') this.wakeToCancel();
   }
 
-  /**
-   * A cancel need not wait for a free place. The job stays as it is until the end removes it: should this broker die,
-   * somebody takes it as any other.
-   */
-  private async endQueued(): Promise<void> {
-    const ids = await this.store.toCancel(this.kinds);
-    if (ids.length === 0) return;
-    const { node, runner } = this.identity;
-    const claims = await this.dataSource.transaction((manager) => this.store.claim(manager, ids, node, runner));
-    for (const claim of claims) this.launch(claim, { id: claim.operation.id, retryCount: 0 });
+  private wakeToCancel(): void {
+    this.cancels = true;
+    this.wake();
   }
 
   private async takeWanted(): Promise<void> {
-    while (this.wanted.size > 0 && this.timer !== undefined) {
+    while ((this.cancels || this.wanted.size > 0) && this.timer !== undefined) {
+      const cancels = this.cancels;
       const kinds = [...this.wanted];
+      this.cancels = false;
       this.wanted.clear();
       try {
+        if (cancels) await this.takeCancelled();
         await this.take(kinds);
       } catch (error) {
         this.logger.warn(`cannot look for operations: ${String(error)}`);
@@ -131,42 +130,35 @@ export class OperationRunner {
     }
   }
 
-  /** One transaction takes the jobs and claims their operations. */
+  private async takeCancelled(): Promise<void> {
+    const sent = performance.now();
+    this.launchAll(await this.intake.takeCancelled(this.kinds), sent);
+  }
+
   private async take(kinds: OperationKind[]): Promise<void> {
     const sent = performance.now();
     if (kinds.every((kind) => this.free(kind) <= 0)) return kinds.forEach((kind) => this.more.add(kind));
-    const taken = await this.dataSource.transaction(async (manager) => {
-      const jobs: { id: string; retryCount: number; kind: OperationKind }[] = [];
-      for (const kind of kinds) {
-        const room = this.free(kind) - jobs.filter((job) => this.sameClass(job.kind, kind)).length;
-        const found = room > 0 ? await this.queue.take(manager, kind, room) : [];
-        for (const job of found) jobs.push({ ...job, kind });
-        if (found.length >= room) this.more.add(kind);
-        else this.more.delete(kind);
-      }
-      if (jobs.length === 0) return [];
-      const claims = await this.store.claim(
-        manager,
-        jobs.map(({ id }) => id),
-        this.identity.node,
-        this.identity.runner,
-      );
-      const claimed = new Map(claims.map((claim) => [claim.operation.id, claim]));
-      for (const job of jobs) if (!claimed.has(job.id)) await this.queue.remove(manager, job.kind, job.id);
-      return jobs.map((job) => ({ job, claim: claimed.get(job.id) }));
-    });
-    if (this.runs.size === 0) this.lastBeat = sent;
-    for (const { job, claim } of taken) if (claim !== undefined) this.launch(claim, job);
+    const { taken, more } = await this.intake.take(
+      kinds,
+      (kind, besides) => this.free(kind) - besides.filter((job) => this.sameClass(job.kind, kind)).length,
+    );
+    this.launchAll(taken, sent);
+    for (const kind of kinds) this.more[more.has(kind) ? 'add' : 'delete'](kind);
     // Room that came up in the meantime was not asked about.
     for (const kind of kinds) if (this.more.has(kind) && this.free(kind) > 0) this.wanted.add(kind);
   }
 
-  private launch(claimed: Claimed, job: { id: string; retryCount: number }): void {
-    const handler = this.handlers.get(claimed.operation.kind);
+  private launchAll(taken: Taken[], sent: number): void {
+    if (this.runs.size === 0) this.lastBeat = sent;
+    for (const one of taken) this.launch(one);
+  }
+
+  private launch({ job, claim }: Taken): void {
+    const handler = this.handlers.get(claim.operation.kind);
     if (handler === undefined) return;
     const before = this.runs.get(job.id);
     before?.stop('lost');
-    const run = new OperationRun(claimed, job, this.identity.runner);
+    const run = new OperationRun(claim, job, this.identity.runner);
     const limits = { deadlineMs: this.config.operations.deadline, attemptMs: (LONGEST_RUN_HOURS - 1) * 3_600_000 };
     this.runs.set(run.id, run);
     const { requestId, kind, instanceId } = run.operation;
@@ -205,13 +197,13 @@ export class OperationRunner {
       this.ticks++;
       if (this.ticks % BEAT_TICKS === 0) await this.beat();
       await this.lookAtOwn();
-      await this.endQueued();
       if (this.ticks % UPKEEP_TICKS === 0) await this.upkeep();
     } catch (error) {
       this.logger.warn(`cannot look after operations: ${String(error)}`);
     } finally {
       this.ticking = false;
     }
+    this.wakeToCancel();
     this.wake(...this.kinds);
   }
 

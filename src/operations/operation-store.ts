@@ -161,13 +161,10 @@ export class OperationStore {
     return count === 1;
   }
 
-  /** Of these kinds: queued, and to be cancelled. */
-  async toCancel(kinds: OperationKind[]): Promise<string[]> {
-    const rows = await this.dataSource.query<{ id: string }[]>(
-      `SELECT id FROM operation WHERE state = 'queued' AND cancel_requested AND kind = ANY($1::text[]) LIMIT 100`,
-      [kinds],
-    );
-    return rows.map(({ id }) => id);
+  /** Of these kinds: queued, and to be cancelled; all brokers see them in the same order. */
+  toCancel(kinds: OperationKind[]): Promise<Operation[]> {
+    const where = `WHERE state = 'queued' AND cancel_requested AND kind = ANY($1::text[])`;
+    return this.select(`${where} ORDER BY id LIMIT 100`, [kinds]);
   }
 
   /** Undefined: unknown, decided, or ended. */

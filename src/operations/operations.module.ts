@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { LeftOperations } from './left-operations.js';
 import { OperationExecutor } from './operation-executor.js';
+import { OperationIntake } from './operation-intake.js';
 import { OperationQueue } from './operation-queue.js';
 import { OperationRunner } from './operation-runner.js';
 import { OperationStore } from './operation-store.js';
@@ -19,6 +20,7 @@ import { OperationsService } from './operations.service.js';
     OperationStore,
     OperationQueue,
     OperationExecutor,
+    OperationIntake,
     OperationRunner,
     OperationWaiters,
   ],

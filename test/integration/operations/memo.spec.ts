@@ -25,11 +25,11 @@ afterAll(async () => {
   await cluster.remove();
 });
 
-async function worker(handler: Partial<OperationHandler>, node?: string): Promise<OperationsNode> {
+async function worker(handler: Partial<OperationHandler>, node?: string, parallel = 1): Promise<OperationsNode> {
   const run = () => Promise.resolve({});
   const started = await startNode({
     stateUrl: cluster.stateUrl(),
-    operations: { parallel: 1, grace: '1ms' },
+    operations: { parallel, grace: '1ms' },
     handlers: [{ kind: 'backup', run, ...handler }],
     ...(node === undefined ? {} : { node }),
   });
@@ -136,6 +136,71 @@ it('a cancel in the queue does not wait for a place', async () => {
   expect(await asker.operations.settled(first.id, 30_000)).toMatchObject({ state: 'succeeded' });
   expect(undone).toEqual([second.id]);
   expect(await asker.dataSource.query(`SELECT * FROM pgboss.job WHERE name = 'backup'`)).toEqual([]);
+});
+
+it('a cancel in the queue is undone once, whatever place gets free meanwhile', async () => {
+  const { open: free, pass: busy } = gate();
+  const { open: go, pass: slowly } = gate();
+  const undone: string[] = [];
+  const handler: Partial<OperationHandler> = {
+    heavy: true,
+    run: async (context) => (await busy(context), {}),
+    undo: async (context) => {
+      undone.push(context.operation.id);
+      await slowly(context);
+      return {};
+    },
+  };
+  await worker(handler, undefined, 2);
+  const running = [await begin(), await begin()];
+  for (const { id } of running) await seen(id, ({ state }) => state === 'running');
+  const queued = await begin();
+  await asker.operations.cancel(queued.id);
+  await until('the undo', () => undone.length > 0);
+  free();
+  for (const { id } of [...running, await begin()])
+    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'succeeded' });
+  go();
+  expect(await asker.operations.settled(queued.id, 30_000)).toMatchObject({ state: 'cancelled', attempt: 1 });
+  expect(undone).toEqual([queued.id]);
+});
+
+it('a cancel in the queue is undone by one broker of several that see it at once', async () => {
+  const { open: free, pass: busy } = gate();
+  const undone: string[] = [];
+  const handler: Partial<OperationHandler> = {
+    heavy: true,
+    run: async (context) => (await busy(context), {}),
+    undo: ({ operation }) => (undone.push(operation.id), Promise.resolve({})),
+  };
+  await worker(handler);
+  await worker(handler);
+  const running = [await begin(), await begin()];
+  for (const { id } of running) await seen(id, ({ state }) => state === 'running');
+  const queued = await begin();
+  const { dataSource } = asker;
+  await dataSource.query(`
+    CREATE FUNCTION claimed_slowly() RETURNS trigger LANGUAGE plpgsql AS
+      'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END';
+    CREATE TRIGGER claimed_slowly BEFORE UPDATE ON operation FOR EACH ROW
+      WHEN (OLD.attempt <> NEW.attempt) EXECUTE FUNCTION claimed_slowly()`);
+  try {
+    await dataSource.transaction(async (manager) => {
+      await manager.query('SELECT pg_advisory_xact_lock(4711)');
+      await asker.operations.cancel(queued.id);
+      await until('both to wait for each other', async () => {
+        const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+        return (await dataSource.query<unknown[]>(waiting)).length === 2;
+      });
+    });
+    const ended = await asker.operations.settled(queued.id, 30_000);
+    expect(ended).toMatchObject({ state: 'cancelled', attempt: 1 });
+  } finally {
+    await dataSource.query('DROP TRIGGER claimed_slowly ON operation; DROP FUNCTION claimed_slowly()');
+  }
+  free();
+  for (const { id } of running) await asker.operations.settled(id, 30_000);
+  expect(undone).toEqual([queued.id]);
 });
 
 it('shows progress with what is left, reckoned from what is done', async () => {
