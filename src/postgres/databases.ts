@@ -1,6 +1,13 @@
 import { BrokerError } from '../errors.js';
 import { enter } from './enter.js';
-import { changeStatements, creation, extensionFault, type ExtensionChange, removal } from './extensions.js';
+import {
+  changeStatements,
+  creation,
+  extensionFault,
+  type ExtensionChange,
+  madeMeanwhile,
+  removal,
+} from './extensions.js';
 import { databaseConnections, databaseSettings, roleConnections } from './limits.js';
 import { localeClauses } from './locales.js';
 import { dropRoles } from './role-removal.js';
@@ -10,6 +17,8 @@ import { LONG_MS, type Session } from './session.js';
 import { ident, literal, together } from './sql.js';
 import { inPhase, type Step } from './step.js';
 import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
+
+const EXTENSION_TRIES = 5;
 
 export interface NewDatabase {
   locale?: string | undefined;
@@ -43,6 +52,12 @@ async function makeClosed(server: Server, names: TenantNames, locale: string | u
   }
 }
 
+/** To the owner too, which cannot log in: sizes and monitoring tools are refused to whoever may not connect. */
+function connectRights(names: TenantNames): string {
+  const roles = [names.connectRole, names.readerRole, names.ownerRole].map(ident);
+  return `GRANT CONNECT ON DATABASE ${ident(names.database)} TO ${roles.join(', ')}`;
+}
+
 /** Roles, rights and limits in one transaction: all of them are there or none. */
 async function open(server: Server, names: TenantNames, limits: TenantLimits, signal: AbortSignal): Promise<void> {
   const facts = await server.facts(signal);
@@ -50,7 +65,7 @@ async function open(server: Server, names: TenantNames, limits: TenantLimits, si
   const rights = [
     `GRANT ${ident(names.ownerRole)} TO ${ident(names.connectRole)}, CURRENT_USER`,
     `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`,
-    `GRANT CONNECT ON DATABASE ${database} TO ${ident(names.connectRole)}, ${ident(names.readerRole)}`,
+    connectRights(names),
     `GRANT CREATE, TEMPORARY ON DATABASE ${database} TO ${ident(names.ownerRole)}`,
     `ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT ${databaseConnections(limits)}`,
     ...databaseSettings(names.database, limits, facts),
@@ -131,10 +146,13 @@ async function change(
 ) {
   const connector = extensions.asSuperuser.length > 0 ? server.superuser : undefined;
   const work = (session: Session) => session.query(text, { signal, limitMs: LONG_MS });
-  try {
-    await enter(server, names.database, signal, work, connector);
-  } catch (error) {
-    throw extensionFault(error);
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await enter(server, names.database, signal, work, connector);
+      return;
+    } catch (error) {
+      if (!madeMeanwhile(error) || tries === EXTENSION_TRIES) throw extensionFault(error);
+    }
   }
 }
 
@@ -161,6 +179,7 @@ export async function limitDatabase(
     signal,
   );
   const text = together(
+    connectRights(names),
     `ALTER DATABASE ${ident(names.database)} CONNECTION LIMIT ${databaseConnections(limits)}`,
     ...databaseSettings(names.database, limits, facts),
     ...roles.map((role) => `ALTER ROLE ${ident(role)} CONNECTION LIMIT ${roleConnections(limits)}`),

@@ -65,6 +65,11 @@ export function changeStatements(names: TenantNames, change: ExtensionChange): s
   ];
 }
 
+/** `IF NOT EXISTS` does not see what another session creates and has not committed yet; the next try does. */
+export function madeMeanwhile(error: unknown): boolean {
+  return codeOf(error) === '23505' && (error as { constraint?: unknown }).constraint === 'pg_extension_name_index';
+}
+
 /** What the server refuses because of the tenant's own objects is the user's to change; the rest passes through. */
 export function extensionFault(error: unknown): unknown {
   const cause = error instanceof BrokerError ? error.cause : error;

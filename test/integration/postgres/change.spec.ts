@@ -1,5 +1,6 @@
 import { type Cluster, startCluster } from '../../support/cluster.js';
 import { session, sql } from '../../support/sql.js';
+import { until } from '../../support/until.js';
 import { bind, type Estate, estate, estateOn, LIMITS, step, type Tenant, tenant, twice } from './estate.js';
 
 describe('changes of a living instance', () => {
@@ -62,6 +63,21 @@ describe('changes of a living instance', () => {
       url = instance.bindings[0]?.url ?? '';
     });
     const set = (wanted: string[], had: string[]) => home.tenants.setExtensions(instance.names, wanted, had, step());
+
+    it('that an application makes at the same moment are taken as they are', async () => {
+      const application = await session(url);
+      await application.query('BEGIN; CREATE EXTENSION ltree');
+      const done = set(['hstore', 'pg_trgm', 'ltree', 'citext'], ['hstore', 'pg_trgm']);
+      await until('the broker to wait for the application', async () => {
+        const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%CREATE EXTENSION%'`;
+        return (await sql(cluster.superuserUrl(), waiting)).length === 1;
+      });
+      await application.query('COMMIT');
+      await application.end();
+      await done;
+      expect(await extensions(url)).toEqual(['citext', 'hstore', 'ltree', 'pg_trgm']);
+      await set(['hstore', 'pg_trgm'], ['ltree', 'citext']);
+    });
 
     it('are the owner’s, in the schema public', async () => {
       expect(

@@ -31,6 +31,17 @@ describe('isolation of tenants', () => {
     await expect(session(binding?.url ?? '').then((client) => client.end())).resolves.toBeUndefined();
   });
 
+  it.each(['read-write', 'read-only'] as const)(
+    'a %s binding sees the size of its own database only',
+    async (access) => {
+      const binding = mine.bindings.find((each) => each.access === access)?.url ?? '';
+      const [row] = await sql(binding, 'SELECT pg_database_size(current_database())::int AS bytes');
+      expect(row?.['bytes']).toBeGreaterThan(0);
+      const others = sql(binding, 'SELECT pg_database_size($1)', [other.names.database]);
+      await expect(others).rejects.toThrow(/permission denied for database/);
+    },
+  );
+
   it('shows nobody else’s statements', async () => {
     const busy = await session(other.bindings[0]?.url ?? '');
     await busy.query(`SELECT 'a secret of the other'`);
