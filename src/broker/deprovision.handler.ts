@@ -3,12 +3,19 @@ import { type EntityManager } from 'typeorm';
 import { BindingStore } from '../instances/binding-store.js';
 import { InstanceRemoval } from '../instances/instance-removal.js';
 import { InstanceStore } from '../instances/instance-store.js';
+import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { type OperationContext, type OperationHandler, type Outcome } from '../operations/operation-handler.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { BindingHolds } from './binding-holds.js';
 import { namesOf } from './plan-limits.js';
+
+/** What the operation is told of the instance as it was. */
+export interface DeprovisionInput {
+  /** Nobody uses it: what cannot be removed now is removed later, and it never becomes ready. */
+  failed?: boolean;
+}
 
 /** Removes the database and all roles of an instance, with its bindings; clients that are connected are ended. */
 @Injectable()
@@ -40,13 +47,22 @@ export class DeprovisionHandler implements OperationHandler {
   async undo(context: OperationContext): Promise<Outcome> {
     const instance = await this.instances.find(context.operation.instanceId);
     if (instance === null) return {};
-    const size = await this.databases.size(namesOf(instance), context.signal);
-    const state = size === undefined ? 'failed' : 'ready';
+    const usable = !wasFailed(context.operation) && (await this.#hasDatabase(instance, context.signal));
+    const state = usable ? 'ready' : 'failed';
     return { conclude: (manager) => this.instances.change(instance.id, ['deprovisioning'], { state }, manager) };
   }
 
   /** Whether it is still there shows when the server answers again. */
-  abandon({ instanceId }: Operation, manager: EntityManager): Promise<void> {
-    return this.instances.change(instanceId, ['deprovisioning'], { state: 'ready', diverged: true }, manager);
+  abandon(operation: Operation, manager: EntityManager): Promise<void> {
+    const left = wasFailed(operation) ? ({ state: 'failed' } as const) : ({ state: 'ready', diverged: true } as const);
+    return this.instances.change(operation.instanceId, ['deprovisioning'], left, manager);
   }
+
+  async #hasDatabase(instance: ServiceInstance, signal: AbortSignal): Promise<boolean> {
+    return (await this.databases.size(namesOf(instance), signal)) !== undefined;
+  }
+}
+
+function wasFailed({ input }: Operation): boolean {
+  return (input as DeprovisionInput).failed === true;
 }

@@ -6,6 +6,7 @@ import { type Operation, type OperationKind } from '../operations/operation.enti
 import { OperationsService } from '../operations/operations.service.js';
 import { type Ask } from './ask.js';
 import { ServiceCatalog } from './catalog.js';
+import { type DeprovisionInput } from './deprovision.handler.js';
 import { OperationWait, type Settled } from './operation-wait.js';
 import { concurrency, withUsability } from './refusals.js';
 import { type DeleteQuery } from './requests.dto.js';
@@ -62,10 +63,12 @@ export class DeprovisionService {
   }
 
   /** Null: another call was first. */
-  async #begin({ id }: ServiceInstance, { requestedBy, requestId }: Ask): Promise<Operation | null> {
+  async #begin({ id, state }: ServiceInstance, { requestedBy, requestId }: Ask): Promise<Operation | null> {
+    const input = { failed: state === 'failed' } satisfies DeprovisionInput;
     try {
-      return await this.operations.begin({ kind: 'deprovision', instanceId: id, requestedBy, requestId }, (manager) =>
-        this.instances.change(id, ['ready', 'failed'], { state: 'deprovisioning' }, manager),
+      return await this.operations.begin(
+        { kind: 'deprovision', instanceId: id, input, requestedBy, requestId },
+        (manager) => this.instances.change(id, [state], { state: 'deprovisioning' }, manager),
       );
     } catch (error) {
       if (error instanceof BrokerError && ['operation_in_progress', 'concurrency'].includes(error.code)) return null;

@@ -1,18 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { InstanceStore } from '../instances/instance-store.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
+import { type DeprovisionInput } from './deprovision.handler.js';
 import { namesOf } from './plan-limits.js';
-import { type UpdateTarget } from './update-target.js';
+import { strayAfter, type UpdateTarget } from './update-target.js';
 
 const FIRST_PAUSE_MS = 15_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 
-/** Instances that failed are removed; those that may differ from their row are applied again. */
+/**
+ * Instances that failed are removed; those that may differ from their row are applied again; those whose operation
+ * ended without bringing them to a state are brought to one.
+ */
 @Injectable()
 export class UnsettledInstances {
+  readonly #logger = new Logger('Janitor');
   /** When each may be tried again: what fails again and again must not fill the list of operations. */
   readonly #next = new Map<string, { at: number; pauseMs: number }>();
 
@@ -23,7 +28,7 @@ export class UnsettledInstances {
   ) {}
 
   async list(): Promise<ServiceInstance[]> {
-    const all = await this.instances.unsettled();
+    const all = [...(await this.instances.unsettled()), ...(await this.#stranded())];
     const ids = new Set(all.map(({ id }) => id));
     for (const id of this.#next.keys()) if (!ids.has(id)) this.#next.delete(id);
     return all;
@@ -31,23 +36,46 @@ export class UnsettledInstances {
 
   async settle(instance: ServiceInstance, reachable: ReadonlySet<string>): Promise<void> {
     if (!reachable.has(instance.server) || !this.#isDue(instance.id)) return;
-    if (instance.state === 'failed') return this.#remove(instance);
+    if (instance.state === 'updating') return this.#updateAgain(instance);
+    if (instance.state !== 'ready') return this.#remove(instance);
     const size = await this.databases.size(namesOf(instance));
     if (size === undefined) await this.instances.change(instance.id, ['ready'], { state: 'failed', diverged: false });
     else await this.#applyAgain(instance);
   }
 
-  async #remove({ id }: ServiceInstance): Promise<void> {
-    await this.operations.begin({ kind: 'deprovision', instanceId: id, ...byBroker() }, (manager) =>
-      this.instances.change(id, ['failed'], { state: 'deprovisioning' }, manager),
+  /** At work, without an operation that is: one that begins in between is refused neither by nor to the settling. */
+  async #stranded(): Promise<ServiceInstance[]> {
+    const atWork = await this.instances.atWork();
+    if (atWork.length === 0) return [];
+    const busy = new Set((await this.operations.unended()).map(({ instanceId }) => instanceId));
+    return atWork.filter(({ id }) => !busy.has(id));
+  }
+
+  async #remove({ id, state }: ServiceInstance): Promise<void> {
+    if (state !== 'failed') this.#logger.warn(`instance ${id} is ${state} and nothing is at it: it is removed`);
+    const input = { failed: state !== 'deprovisioning' } satisfies DeprovisionInput;
+    await this.operations.begin({ kind: 'deprovision', instanceId: id, input, ...byBroker() }, (manager) =>
+      this.instances.change(id, [state], { state: 'deprovisioning' }, manager),
     );
   }
 
-  async #applyAgain({ id, ...instance }: ServiceInstance): Promise<void> {
+  #applyAgain(instance: ServiceInstance): Promise<void> {
+    return this.#beginUpdate(instance, { state: 'updating' });
+  }
+
+  /** The row still says what held before; what the update had wanted may be there. */
+  async #updateAgain(instance: ServiceInstance): Promise<void> {
+    this.#logger.warn(`instance ${instance.id} is updating and nothing is at it: it is applied again as it was`);
+    const former = await this.operations.latest(instance.id, ['update']);
+    const strayExtensions = former === null ? instance.strayExtensions : strayAfter(instance, former.input);
+    await this.#beginUpdate({ ...instance, strayExtensions }, { state: 'updating', strayExtensions });
+  }
+
+  async #beginUpdate({ id, state, ...instance }: ServiceInstance, to: Partial<ServiceInstance>): Promise<void> {
     const { planId, parameters, fingerprint, limits, maintenanceVersion, context } = instance;
     const target: UpdateTarget = { planId, parameters, fingerprint, limits, maintenanceVersion, context };
     await this.operations.begin({ kind: 'update', instanceId: id, input: { target }, ...byBroker() }, (manager) =>
-      this.instances.change(id, ['ready'], { state: 'updating' }, manager),
+      this.instances.change(id, [state], to, manager),
     );
   }
 

@@ -14,7 +14,7 @@ import { PostgresServers } from '../postgres/postgres-servers.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { BindingHolds } from './binding-holds.js';
 import { namesOf, tenantLimits } from './plan-limits.js';
-import { type UpdateTarget } from './update-target.js';
+import { strayAfter, type UpdateTarget } from './update-target.js';
 
 /** What of an instance is on its server and can be changed there. */
 interface Applied {
@@ -60,9 +60,7 @@ export class UpdateHandler implements OperationHandler {
 
   async abandon({ instanceId, input }: Operation, manager: EntityManager): Promise<void> {
     const instance = await this.instances.get(instanceId);
-    const { parameters } = input['target'] as UpdateTarget;
-    const strayExtensions = [...new Set([...instance.strayExtensions, ...(parameters.extensions ?? [])])];
-    const diverged = { state: 'ready', diverged: true, strayExtensions } as const;
+    const diverged = { state: 'ready', diverged: true, strayExtensions: strayAfter(instance, input) } as const;
     await this.instances.change(instanceId, ['updating'], diverged, manager);
   }
 

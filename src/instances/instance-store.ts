@@ -37,6 +37,11 @@ export class InstanceStore {
     return this.source.manager.findBy(ServiceInstance, [{ state: 'failed' }, { state: 'ready', diverged: true }]);
   }
 
+  /** Those whose state says that an operation is at them. */
+  atWork(): Promise<ServiceInstance[]> {
+    return this.source.manager.findBy(ServiceInstance, { state: In(['provisioning', 'updating', 'deprovisioning']) });
+  }
+
   /** @throws the primary key's violation where the id is taken: see `isTaken` */
   async insert(instance: NewInstance, manager: EntityManager = this.source.manager): Promise<void> {
     await manager.insert(ServiceInstance, instance as QueryDeepPartialEntity<ServiceInstance>);
