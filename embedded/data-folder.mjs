@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { BROKER_ROLE, isCluster, makeServerFolder, STATE } from './cluster.mjs';
+import { dataFolderModule } from './configuration.mjs';
 import { makeSecretFile, readJson, writeSecretFile } from './files.mjs';
 import { drawPassword } from './scram.mjs';
 import { findFreePort } from './server.mjs';
@@ -19,24 +20,25 @@ import { serverUser, serverUserReaches } from './server-user.mjs';
 /** Where the data of PostgreSQL itself are kept when its user cannot reach the data folder. */
 const SYSTEM_FOLDER = '/var/lib/postgresql-broker';
 
-/** Makes the data folder, or puts its mode right. @param {string} folder @returns {string} its real path */
-export function openDataFolder(folder) {
-  mkdirSync(dirname(folder), { recursive: true });
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+/**
+ * Makes the data folder, or looks whether it can be one. Nothing of one that is there changes: another start may use it.
+ * @param {string} folder
+ * @returns {Promise<string>} its real path
+ */
+export async function openDataFolder(folder) {
+  const { makeDataFolder, dataFolderFault } = await dataFolderModule();
+  await makeDataFolder(folder);
   const real = realpathSync(folder);
   const { mode, uid } = statSync(real);
   if (uid !== process.getuid?.())
-    throw new Error(`the data folder ${real} belongs to another user: start as that user, or set BROKER_DATA_DIR`);
-  // A folder such as /tmp is not ours to close.
-  if ((mode & 0o1000) !== 0)
-    throw new Error(`${real} is shared with others: set BROKER_DATA_DIR to a folder of its own`);
-  chmodSync(real, 0o700);
+    throw dataFolderFault(`the data folder ${real} belongs to another user: start as that user, or use another folder`);
+  if ((mode & 0o1000) !== 0) throw dataFolderFault(`${real} is shared with others: use a folder of its own`);
   return real;
 }
 
 /**
  * The folder that holds `postgres`, with the cluster in it, and `socket`: the data folder, unless the server's user
- * cannot reach it. Once chosen it stays.
+ * cannot reach it. Once chosen it stays. Only for who holds the data folder's lock.
  * @param {string} dataFolder
  */
 export function openServerFolder(dataFolder) {
@@ -44,10 +46,11 @@ export function openServerFolder(dataFolder) {
   if (uid === undefined) return ownedByServer(dataFolder);
   const chosen = join(dataFolder, 'postgres-folder');
   if (existsSync(chosen)) return ownedByServer(readFileSync(chosen, 'utf8').trim());
+  const mode = statSync(dataFolder).mode & 0o7777;
   // Another user passes through the data folder, and reads nothing of it.
-  chmodSync(dataFolder, 0o711);
+  if (!serverUserReaches(dataFolder)) chmodSync(dataFolder, mode | 0o011);
   if (existsSync(join(dataFolder, 'postgres')) || serverUserReaches(dataFolder)) return ownedByServer(dataFolder);
-  chmodSync(dataFolder, 0o700);
+  chmodSync(dataFolder, mode);
   makeSecretFile(chosen, `${join(SYSTEM_FOLDER, randomBytes(8).toString('hex'))}\n`);
   return openServerFolder(dataFolder);
 }
@@ -63,6 +66,12 @@ function ownedByServer(folder) {
     throw new Error(`${inside} belongs to another user: start as the user who made it`);
   makeServerFolder(inside);
   return folder;
+}
+
+/** The settings as they are, or as a first start would draw them; nothing is kept. @param {string} dataFolder */
+export function previewSettings(dataFolder) {
+  const file = settingsFile(dataFolder);
+  return existsSync(file) ? /** @type {EmbeddedSettings} */ (readJson(file)) : drawSettings(5432);
 }
 
 /** The settings made at the first start; made now if this is it. @param {string} dataFolder */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { configModule, EXIT_CONFIGURATION } from './configuration.mjs';
-import { openDataFolder, openSettings } from './data-folder.mjs';
+import { openDataFolder, openSettings, previewSettings } from './data-folder.mjs';
 import { startEmbeddedServer } from './embedded-server.mjs';
 import { endLeftBroker } from './leftovers.mjs';
 import { tryLock } from './lock.mjs';
@@ -29,8 +29,8 @@ async function start(args) {
   const { embeddedMode, loadConfig, ConfigurationError } = await configModule();
   try {
     const { embedded, dataDir } = embeddedMode();
-    const dataFolder = openDataFolder(dataDir);
-    if (args.includes('--check-config')) return await checkOnly(embedded, dataFolder, loadConfig);
+    if (args.includes('--check-config')) return checkOnly(dataDir, loadConfig);
+    const dataFolder = await openDataFolder(dataDir);
     const lock = tryLock(join(dataFolder, 'lock'));
     if (!('release' in lock))
       throw new Error(
@@ -69,10 +69,9 @@ async function serveEmbedded(running) {
   }
 }
 
-/** @param {boolean} embedded @param {string} dataFolder @param {() => unknown} loadConfig */
-async function checkOnly(embedded, dataFolder, loadConfig) {
-  if (embedded) await openSettings(dataFolder);
-  loadConfig();
+/** Nothing is made: neither the data folder nor what a first start keeps in it. @param {string} dataDir @param {import('./configuration.mjs').ConfigModule['loadConfig']} loadConfig */
+function checkOnly(dataDir, loadConfig) {
+  loadConfig(process.env, () => previewSettings(dataDir));
   steps.say('the configuration is valid');
   return 0;
 }

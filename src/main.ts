@@ -72,7 +72,7 @@ async function run(config: BrokerConfig): Promise<void> {
 
 async function create(config: BrokerConfig): Promise<BrokerApp> {
   const { createApp } = await import('./create-app.js');
-  const identity = loadIdentity(config.data_dir);
+  const identity = await loadIdentity(config.data_dir);
   await holdDataFolder(config.data_dir, identity);
   return createApp(config, identity);
 }

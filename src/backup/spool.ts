@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { open, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { BROKER_CONFIG } from '../config/config.module.js';
+import { makeFolder } from '../config/make-folder.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
 import { syncFolder } from '../storage/local-files.js';
@@ -35,7 +36,7 @@ export class Spool {
   }
 
   async prepare(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await makeFolder(this.#folder);
   }
 
   /** Bytes that may still be written. */

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { StartError } from '../errors.js';
+import { makeDataFolder } from './data-folder.js';
 
 /** Which broker this is: its node, kept in the data folder, and its process, new at each start. */
 export interface BrokerIdentity {
@@ -14,9 +15,9 @@ export interface BrokerIdentity {
 
 const NODE_ID = /^[a-z0-9]{12}$/;
 
-/** Reads the node's id from the data folder, or draws one and keeps it there; draws the process's id. */
-export function loadIdentity(dataDir: string): BrokerIdentity {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+/** Reads the node's id from the data folder, or draws one and keeps it there; draws the process's id. @throws StartError about the folder */
+export async function loadIdentity(dataDir: string): Promise<BrokerIdentity> {
+  await makeDataFolder(dataDir);
   const node = nodeId(join(dataDir, 'node-id'));
   const process = drawId();
   return Object.freeze({ node, process, runner: `${node}/${process}` });

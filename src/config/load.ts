@@ -18,12 +18,15 @@ export class ConfigurationError extends Error {
 
 /**
  * Reads the file that `BROKER_CONFIG` names, lays the environment over it, and where neither `state.url` nor
- * `servers` is given, what the embedded mode has left in the data folder under both.
+ * `servers` is given, what the embedded mode has left in the data folder under both (or what `embedded` gives).
  * @throws ConfigurationError listing every fault at once.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env): BrokerConfig {
+export function loadConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  embedded: (dataDir: string) => object = readEmbedded,
+): BrokerConfig {
   const configured = readConfigured(env);
-  const merged = isEmbedded(configured) ? overlay(readEmbedded(dataDir(configured)), configured) : configured;
+  const merged = isEmbedded(configured) ? overlay({ ...embedded(dataDir(configured)) }, configured) : configured;
   const parsed = configSchema.safeParse(merged);
   const faults = [...pairFaults(configured), ...(parsed.success ? [] : parsed.error.issues.flatMap(describe))];
   if (!parsed.success || faults.length > 0)

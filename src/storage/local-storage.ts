@@ -1,7 +1,8 @@
 import { constants, createReadStream, type BigIntStats } from 'node:fs';
-import { lstat, mkdir, open, readdir, rmdir, stat, statfs, unlink } from 'node:fs/promises';
+import { lstat, open, readdir, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Readable } from 'node:stream';
+import { makeFolder } from '../config/make-folder.js';
 import { asError } from './as-error.js';
 import { BodyReader } from './body-reader.js';
 import { localError } from './local-error.js';
@@ -36,7 +37,7 @@ export class LocalStorage implements StorageProvider {
 
   /** Makes the folder where it is not there. One that is missing later is an error: its file system is not mounted. */
   async prepare(): Promise<void> {
-    await this.guard(() => mkdir(this.root, { recursive: true, mode: 0o700 }));
+    await this.guard(() => makeFolder(this.root));
   }
 
   async put(key: string, body: Readable, options: PutOptions): Promise<{ size: number }> {

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { paste } from '../support/paste.js';
 import {
@@ -60,20 +61,39 @@ describe('npm start', () => {
     expect(secretsOf(dataDir)).toHaveLength(6);
   });
 
-  it('refuses a second start on the same data folder, whose message goes before that of the port', async () => {
+  it('refuses a second start on the same data folder, which touches nothing of the first', async () => {
+    const before = statSync(dataDir);
     const second = await npmStart({ dataDir, port: starter.port });
     expect(await second.ended).toBe(1);
     expect(second.output()).toContain(dataDir);
     expect(second.output()).toContain('BROKER_DATA_DIR');
     expect(second.output()).not.toContain('BROKER_PORT');
+    const { mode, ctimeMs } = statSync(dataDir);
+    expect({ mode, ctimeMs }).toEqual({ mode: before.mode, ctimeMs: before.ctimeMs });
     expect(await isReady()).toBe(true);
   });
 
-  it('names BROKER_PORT when the port is taken, before it starts anything', async () => {
-    const other = await npmStart({ dataDir: join(folder, 'other'), port: starter.port });
+  it('names BROKER_PORT when the port is taken, before it starts anything; a folder that is there stays open', async () => {
+    const there = join(folder, 'other');
+    mkdirSync(there);
+    chmodSync(there, 0o755);
+    const other = await npmStart({ dataDir: there, port: starter.port });
     expect(await other.ended).toBe(1);
     expect(other.output()).toContain('BROKER_PORT');
     expect(other.output()).not.toContain('PostgreSQL');
+    expect((statSync(there).mode & 0o777).toString(8)).toBe('755');
+  });
+
+  it.each([
+    ['/proc/broker', 'no such file or directory'],
+    ['/dev/null/data', 'not a directory'],
+    [tmpdir(), 'shared with others'],
+  ])('names BROKER_DATA_DIR and the reason where that is %s', async (impossible, reason) => {
+    const other = await npmStart({ dataDir: impossible });
+    expect(await other.ended).toBe(1);
+    expect(other.output()).toMatch(/^BROKER_DATA_DIR \(data_dir\): /m);
+    expect(other.output()).toContain(reason);
+    expect(other.output()).not.toContain('    at ');
   });
 
   it('starts PostgreSQL again when that was killed', async () => {
@@ -123,6 +143,7 @@ describe('npm start -- --check-config', () => {
       env: { BROKER_CONFIG: config, BROKER_PORT: '' },
     });
     expect([await valid.ended, await faulty.ended]).toEqual([0, 78]);
+    expect(existsSync(join(folder, 'checked'))).toBe(false);
     expect(faulty.output()).toContain('http.port: ');
     expect(faulty.output()).toContain('frob: unknown key');
   });

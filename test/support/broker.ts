@@ -50,7 +50,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   const { loadConfig } = await import('../../src/config/load.js');
   const { loadIdentity } = await import('../../src/config/identity.js');
   const config = loadConfig({ BROKER_CONFIG: file });
-  const app = await createApp(config, loadIdentity(config.data_dir));
+  const app = await createApp(config, await loadIdentity(config.data_dir));
   const url = await app.listen();
   await app.ready;
   let ended: Promise<void> | undefined;

@@ -21,7 +21,7 @@ async function broker(lines: string[] = [], over: Json = {}): Promise<BrokerApp>
   const file = join(home.dataDir, 'app.json');
   writeFileSync(file, JSON.stringify(merged(home.config, over)));
   const config = loadConfig({ BROKER_CONFIG: file });
-  return createApp(config, loadIdentity(config.data_dir), { logTo: { write: (line) => lines.push(line) } });
+  return createApp(config, await loadIdentity(config.data_dir), { logTo: { write: (line) => lines.push(line) } });
 }
 
 describe('the whole broker', () => {
