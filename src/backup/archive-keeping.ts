@@ -81,6 +81,7 @@ export class ArchiveKeeping {
   kept(entry: BackupEntry, further?: (manager: EntityManager) => Promise<void>): Outcome {
     return {
       result: { ...backupDto(entry) },
+      forget: ['manifest'],
       conclude: async (manager) => {
         if (!(await this.backups.record(entry, manager)))
           throw new BrokerError('backup_exists', `this instance has a backup ${entry.name} in another storage`);

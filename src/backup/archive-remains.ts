@@ -33,8 +33,8 @@ export class ArchiveRemains {
 
   /** As the end of an undo: what cannot be removed now is noted, and removed later. */
   async undo(operation: Operation, signal: AbortSignal): Promise<Outcome> {
-    if ((await this.remove(operation, signal)) === undefined) return {};
-    return { conclude: (manager) => this.noteLeft(operation, manager) };
+    if ((await this.remove(operation, signal)) === undefined) return { forget: ['manifest'] };
+    return { forget: ['manifest'], conclude: (manager) => this.noteLeft(operation, manager) };
   }
 
   noteLeft(operation: Operation, manager: EntityManager): Promise<void> {

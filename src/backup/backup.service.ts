@@ -7,6 +7,7 @@ import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
 import { unknownInstance } from '../instances/instance-store.js';
 import { ServiceInstance } from '../instances/service-instance.entity.js';
+import { NODE_WAIT_MS } from '../operations/operation-store.js';
 import { type Operation, type OperationMemo } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { StorageRegistry } from '../storage/storage-registry.js';
@@ -18,9 +19,6 @@ import { namesTag } from './byte-range.js';
 import { type DeleteBackupInput } from './delete-backup.handler.js';
 import { tagOf } from './download.service.js';
 import { type RescanInput } from './rescan.handler.js';
-
-/** How long work waits for the node that has the folder, in ms; then another one looks whether it sees it too. */
-const BOUND_MS = 60_000;
 
 export interface Caller {
   requestedBy: Requester;
@@ -96,7 +94,7 @@ export class BackupService {
   /** What lies in a folder of this machine is this broker's work, if it works and does not die before. */
   #boundTo(node: string | null): OperationMemo {
     if (node !== this.identity.node || !this.config.operations.roles.includes('worker')) return {};
-    return { node, node_until: new Date(Date.now() + BOUND_MS).toISOString() };
+    return { node, node_until: new Date(Date.now() + NODE_WAIT_MS).toISOString() };
   }
 }
 

@@ -42,7 +42,7 @@ export class DeleteBackupHandler implements OperationHandler {
     return this.#gone(backup);
   }
 
-  /** A cancel comes too late once the manifest is gone. */
+  /** A cancel or a failure comes too late once the manifest is gone. */
   async undo(context: OperationContext): Promise<Outcome> {
     const backup = await this.#backup(context.operation);
     if (backup === undefined || this.look.elsewhere(backup) !== undefined) return {};
@@ -53,7 +53,7 @@ export class DeleteBackupHandler implements OperationHandler {
     } catch (error) {
       if (!(error instanceof ObjectNotFoundError)) throw error;
       await storage.delete(archiveKey(backup.instanceId, backup.name), context.signal);
-      return this.#gone(backup);
+      return { ...this.#gone(backup), happened: true };
     }
   }
 

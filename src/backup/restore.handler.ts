@@ -51,7 +51,7 @@ export class RestoreHandler implements OperationHandler {
     return outcome;
   }
 
-  /** Where the swap has happened in spite of all, it is what happened. */
+  /** Where the swap has happened in spite of all, the restore has succeeded. */
   async undo(context: OperationContext): Promise<Outcome> {
     const { operation } = context;
     await this.#unspool(operation);
@@ -59,7 +59,7 @@ export class RestoreHandler implements OperationHandler {
     if (instance === null) return {};
     const swapped = await this.swapping.resume(context, instance);
     if (swapped === undefined) await this.#clear(context, instance);
-    return swapped ?? {};
+    return swapped === undefined ? {} : { ...swapped, happened: true };
   }
 
   async abandon(operation: Operation, manager: EntityManager): Promise<void> {

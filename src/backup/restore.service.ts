@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InstanceStore } from '../instances/instance-store.js';
+import { NODE_WAIT_MS } from '../operations/operation-store.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { assertReady, type Caller } from './backup.service.js';
@@ -7,9 +8,6 @@ import { BackupLook } from './backup-look.js';
 import { type RestoreQuery } from './restore.dto.js';
 import { type RestoreInput } from './restore.handler.js';
 import { RestorePoints } from './restore-points.js';
-
-/** A node whose folder holds the archive has this long to take the restore; then another one tries. */
-const NODE_MS = 60_000;
 
 /** Begins restores and undos, as far as it is known beforehand that they make sense. */
 @Injectable()
@@ -31,7 +29,7 @@ export class RestoreService {
       sha256: backup.sha256,
       acceptErrors: query.accept_errors === 'true',
     };
-    const node_until = new Date(Date.now() + NODE_MS).toISOString();
+    const node_until = new Date(Date.now() + NODE_WAIT_MS).toISOString();
     return this.operations.begin(
       {
         kind: 'restore',

@@ -32,9 +32,10 @@ export class UndoRestoreHandler implements OperationHandler {
     return this.swapping.swap(context, instance, databases, report);
   }
 
-  /** Where the swap has happened in spite of all, it is what happened. */
+  /** Where the swap has happened in spite of all, the undo has succeeded. */
   async undo(context: OperationContext): Promise<Outcome> {
     const instance = await this.instances.find(context.operation.instanceId);
-    return (instance && (await this.swapping.resume(context, instance))) ?? {};
+    const swapped = instance === null ? undefined : await this.swapping.resume(context, instance);
+    return swapped === undefined ? {} : { ...swapped, happened: true };
   }
 }

@@ -86,6 +86,7 @@ export class OperationExecutor {
     const limit = setTimeout(() => run.stop('timed_out'), UNDO_LIMIT_MS);
     try {
       const outcome = (await handler.undo?.(this.context(run), failure)) ?? {};
+      if (outcome.happened && (await this.end(run, ending('succeeded', outcome), outcome.conclude))) return;
       await this.end(run, { ...ending(cancelled ? 'cancelled' : 'failed', outcome), error }, outcome.conclude);
     } catch (second) {
       if (run.released) return;
@@ -208,8 +209,8 @@ export class OperationExecutor {
   }
 }
 
-function ending(state: Ending['state'], { result }: Outcome): Ending {
-  return result === undefined ? { state } : { state, result };
+function ending(state: Ending['state'], { result, forget = [] }: Outcome): Ending {
+  return { state, forget, ...(result !== undefined && { result }) };
 }
 
 function describe({ operation, attempt }: OperationRun): string {

@@ -36,6 +36,10 @@ export interface OperationContext {
 /** How a run or an undo ends. */
 export interface Outcome {
   result?: Record<string, unknown>;
+  /** Of an undo that has found the work done, beyond recall: the operation has succeeded. */
+  happened?: true;
+  /** Keys of the memo that nobody needs any more. */
+  forget?: string[];
   /** The last writes to the state database, in the one transaction that also marks the operation as ended. */
   conclude?: (manager: EntityManager) => Promise<void>;
 }

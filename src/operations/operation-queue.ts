@@ -86,7 +86,7 @@ export class OperationQueue {
   }
 
   /** Within the manager's transaction. An operation that has its job already keeps it. */
-  async enqueue(manager: EntityManager, ...operations: Operation[]): Promise<void> {
+  async enqueue(manager: EntityManager, ...operations: Pick<Operation, 'id' | 'kind'>[]): Promise<void> {
     for (const { kind, id } of operations) await this.started.send(kind, null, { id, db: within(manager) });
   }
 

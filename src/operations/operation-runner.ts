@@ -197,6 +197,7 @@ export class OperationRunner {
       this.ticks++;
       if (this.ticks % BEAT_TICKS === 0) await this.beat();
       await this.lookAtOwn();
+      await this.callHome();
       if (this.ticks % UPKEEP_TICKS === 0) await this.upkeep();
     } catch (error) {
       this.logger.warn(`cannot look after operations: ${String(error)}`);
@@ -250,6 +251,12 @@ export class OperationRunner {
       this.logger.log(`${kind} ${id} was left behind by a former process of this broker and goes on`);
     }
     await this.upkeep();
+  }
+
+  /** Brokers of other nodes throw away the jobs of what only this one may take. */
+  private async callHome(): Promise<void> {
+    const waiting = await this.store.waitingForNode(this.identity.node, this.kinds);
+    if (waiting.length > 0) await this.dataSource.transaction((manager) => this.queue.enqueue(manager, ...waiting));
   }
 
   private async upkeep(): Promise<void> {

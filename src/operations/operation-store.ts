@@ -48,9 +48,15 @@ export interface Ending {
   state: Extract<OperationState, 'succeeded' | 'failed' | 'cancelled'>;
   result?: Record<string, unknown>;
   error?: OperationError;
+  /** Keys of the memo that go with the end. */
+  forget?: string[];
 }
 
 type Row = Record<string, unknown>;
+
+/** What a broker looks up often, and shows. The rest is for handlers, and may be large. */
+const SHOWN = `id, kind, instance_id, state, phase, progress, result, error, attempt, runner, cancel_requested,
+  requested_by, request_id, created_at, started_at, finished_at, next_try_at, '{}'::jsonb AS input, '{}'::jsonb AS memo`;
 
 const HELD = `id = $1 AND attempt = $2 AND runner = $3 AND state = 'running'`;
 /** Part of a statement whose loss in a crash of the database harms nothing: its commit need not wait for the disk. */
@@ -59,6 +65,9 @@ const UNHURRIED = `set_config('synchronous_commit', 'off', true) IS NOT NULL`;
 /** Whether the node $2 may take it: bound to none, to this one, or to be ended by anybody. */
 const OPEN_TO_NODE = `(memo->>'node' IS NULL OR memo->>'node' = $2 OR cancel_requested
   OR (memo->>'node_until')::timestamptz < now())`;
+
+/** What is bound to a node waits so long for a sign of it, in ms; a caller who waits is to hear of it. */
+export const NODE_WAIT_MS = 30_000;
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
@@ -145,10 +154,12 @@ export class OperationStore {
 
   /** Undefined: this attempt no longer holds the operation, or it is to succeed though a cancel was accepted. */
   async end(manager: EntityManager, hold: Hold, ending: Ending): Promise<Operation | undefined> {
+    const { state, result, error, forget = [] } = ending;
     const [rows] = await manager.query<[Row[], number]>(
-      `UPDATE operation SET state = $4, result = $5, error = $6, finished_at = now(), next_try_at = NULL
+      `UPDATE operation SET state = $4, result = $5, error = $6, finished_at = now(), next_try_at = NULL,
+         memo = memo - $7::text[]
        WHERE ${HELD} AND ($4 <> 'succeeded' OR NOT cancel_requested) RETURNING *`,
-      [hold.id, hold.attempt, hold.runner, ending.state, ending.result ?? null, ending.error ?? null],
+      [hold.id, hold.attempt, hold.runner, state, result ?? null, error ?? null, forget],
     );
     return rows[0] === undefined ? undefined : this.entity(rows[0]);
   }
@@ -180,11 +191,12 @@ export class OperationStore {
 
   /** @throws {BrokerError} `unknown_operation` */
   async find(id: string): Promise<Operation> {
-    const found = UUID.test(id) ? await this.dataSource.manager.findOneBy(Operation, { id }) : null;
-    if (found === null) throw new BrokerError('unknown_operation', 'there is no such operation');
+    const [found] = UUID.test(id) ? await this.findAll([id]) : [];
+    if (found === undefined) throw new BrokerError('unknown_operation', 'there is no such operation');
     return found;
   }
 
+  /** Without what their handlers were given and have remembered, as all that follow but `unended`. */
   findAll(ids: string[]): Promise<Operation[]> {
     return this.select('WHERE id = ANY($1::uuid[])', [ids]);
   }
@@ -214,6 +226,24 @@ export class OperationStore {
   }
 
   /**
+   * Of these kinds: queued, and this node's to take, or anybody's as their own node does not come. As long as a node
+   * lives, what is bound to it waits for it.
+   */
+  async waitingForNode(node: string, kinds: OperationKind[]): Promise<Pick<Operation, 'id' | 'kind'>[]> {
+    await this.dataSource.query(
+      `UPDATE operation SET memo = memo || jsonb_build_object('node_until', now() + $3 * interval '1 ms')
+       WHERE state = 'queued' AND memo->>'node' = $1 AND kind = ANY($2::text[])
+         AND (memo->>'node_until')::timestamptz < now() + $3 * interval '0.5 ms'`,
+      [node, kinds, NODE_WAIT_MS],
+    );
+    return this.dataSource.query(
+      `SELECT id, kind FROM operation WHERE state = 'queued' AND kind = ANY($2::text[])
+         AND (memo->>'node' = $1 OR (memo->>'node_until')::timestamptz < now()) LIMIT 100`,
+      [node, kinds],
+    );
+  }
+
+  /**
    * Queued or running for a minute or more, and open to this node: what has to have a job. What is bound to this node
    * may have lost its job earlier: another node threw it away.
    */
@@ -227,7 +257,7 @@ export class OperationStore {
 
   /** Queued or running, oldest first. */
   unended(): Promise<Operation[]> {
-    return this.select(`WHERE state IN ('queued', 'running') ORDER BY created_at, id`, []);
+    return this.select(`WHERE state IN ('queued', 'running') ORDER BY created_at, id`, [], '*');
   }
 
   /** Running by another process of this node: a former one, since a data folder has one broker at a time. */
@@ -251,8 +281,8 @@ export class OperationStore {
     return after;
   }
 
-  private async select(where: string, values: unknown[]): Promise<Operation[]> {
-    const rows = await this.dataSource.query<Row[]>(`SELECT * FROM operation ${where}`, values);
+  private async select(where: string, values: unknown[], columns = SHOWN): Promise<Operation[]> {
+    const rows = await this.dataSource.query<Row[]>(`SELECT ${columns} FROM operation ${where}`, values);
     return rows.map((row) => this.entity(row));
   }
 

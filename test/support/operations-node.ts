@@ -8,6 +8,7 @@ import { configSchema } from '../../src/config/schema.js';
 import { ServiceBinding } from '../../src/instances/service-binding.entity.js';
 import { ServiceInstance } from '../../src/instances/service-instance.entity.js';
 import { type OperationContext, type OperationHandler } from '../../src/operations/operation-handler.js';
+import { type OperationMemo } from '../../src/operations/operation.entity.js';
 import { OperationsModule } from '../../src/operations/operations.module.js';
 import { OperationsService } from '../../src/operations/operations.service.js';
 import { StateDatabase } from '../../src/state/state-database.js';
@@ -95,4 +96,10 @@ export function gate() {
       }),
     ]);
   return { open, pass };
+}
+
+/** What the handler of an operation has remembered. */
+export async function memoOf({ dataSource }: OperationsNode, id: string): Promise<OperationMemo> {
+  const [row] = await dataSource.query<{ memo: OperationMemo }[]>('SELECT memo FROM operation WHERE id = $1', [id]);
+  return row?.memo ?? {};
 }

@@ -3,7 +3,7 @@ import { type OperationContext, type OperationHandler } from '../../../src/opera
 import { type Operation } from '../../../src/operations/operation.entity.js';
 import { withEta } from '../../../src/operations/progress-writer.js';
 import { type Cluster, startCluster } from '../../support/cluster.js';
-import { gate, type OperationsNode, startNode } from '../../support/operations-node.js';
+import { gate, memoOf, type OperationsNode, startNode } from '../../support/operations-node.js';
 import { until } from '../../support/until.js';
 
 let cluster: Cluster;
@@ -67,7 +67,7 @@ it('what a handler remembers is there for the next attempt, and for the undo', a
     },
   });
   const { id } = await begin();
-  await seen(id, ({ memo }) => memo['more'] !== undefined);
+  await until('more is remembered', async () => (await memoOf(asker, id))['more']);
   await one.stop();
   await worker({
     run: (context) => {
@@ -82,6 +82,19 @@ it('what a handler remembers is there for the next attempt, and for the undo', a
   expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'failed', attempt: 2 });
   const memo = { file: null, role: 'r', more: { deep: [1] } };
   expect(memos).toEqual([memo, memo]);
+});
+
+it('succeeds where its undo finds that what it was to do has happened, and forgets what nobody needs', async () => {
+  await worker({
+    run: async ({ remember }) => {
+      await remember({ large: 'x', small: 'y' });
+      throw new BrokerError('server_full', 'no room left');
+    },
+    undo: () => Promise.resolve({ happened: true, forget: ['large'], result: { done: 'it' } }),
+  });
+  const ended = await asker.operations.settled((await begin()).id, 30_000);
+  expect(ended).toMatchObject({ state: 'succeeded', error: null, result: { done: 'it' } });
+  expect(await memoOf(asker, ended.id)).toEqual({ small: 'y' });
 });
 
 it('shows the last error and the next try while it waits, and leaves its place to others meanwhile', async () => {
@@ -231,57 +244,5 @@ it('reckons percent and time where they can be known', () => {
     total_bytes: 200,
     percent: 100,
     eta_ms: 0,
-  });
-});
-
-describe('bound to a node', () => {
-  const attempts: string[] = [];
-  const bound = (until: string): Partial<OperationHandler> => ({
-    run: async (context) => {
-      attempts.push(`run at ${context.operation.runner?.split('/')[0]}`);
-      await context.remember({ node: 'home00000000', node_until: until });
-      if (context.operation.attempt === 1) await stopped(context);
-      return {};
-    },
-    undo: ({ operation }) => {
-      attempts.push(`undo at ${operation.runner?.split('/')[0]}`);
-      return Promise.resolve({});
-    },
-  });
-  const late = new Date(Date.now() + 3_600_000).toISOString();
-
-  beforeEach(() => attempts.splice(0));
-
-  async function leftByHome(until: string): Promise<Operation> {
-    const home = await worker(bound(until), 'home00000000');
-    const operation = await begin();
-    await seen(operation.id, ({ memo }) => memo.node !== undefined);
-    await home.stop();
-    return operation;
-  }
-
-  it('an operation is left to it', async () => {
-    const { id } = await leftByHome(late);
-    await worker(bound(late), 'other0000000');
-    expect(await asker.operations.settled(id, 2_500)).toMatchObject({ state: 'queued', attempt: 1 });
-    await worker(bound(late), 'home00000000');
-    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'succeeded', attempt: 2 });
-    expect(attempts).toEqual(['run at home00000000', 'run at home00000000']);
-  });
-
-  it('an operation is ended by any other once it is cancelled', async () => {
-    const { id } = await leftByHome(late);
-    await worker(bound(late), 'other0000000');
-    expect(await asker.operations.settled(id, 1_500)).toMatchObject({ state: 'queued' });
-    await asker.operations.cancel(id);
-    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'cancelled' });
-    expect(attempts).toEqual(['run at home00000000', 'undo at other0000000']);
-  });
-
-  it('an operation is taken by any other once it has waited too long', async () => {
-    const { id } = await leftByHome(new Date().toISOString());
-    await worker(bound(late), 'other0000000');
-    expect(await asker.operations.settled(id, 30_000)).toMatchObject({ state: 'succeeded', attempt: 2 });
-    expect(attempts).toEqual(['run at home00000000', 'run at other0000000']);
   });
 });

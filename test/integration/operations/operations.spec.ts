@@ -4,7 +4,7 @@ import { type OperationHandler, type Outcome } from '../../../src/operations/ope
 import { type NewOperation } from '../../../src/operations/operation-store.js';
 import { type Operation } from '../../../src/operations/operation.entity.js';
 import { type Cluster, startCluster } from '../../support/cluster.js';
-import { gate, type OperationsNode, startNode } from '../../support/operations-node.js';
+import { gate, memoOf, type OperationsNode, startNode } from '../../support/operations-node.js';
 import { sql } from '../../support/sql.js';
 import { until } from '../../support/until.js';
 
@@ -267,7 +267,7 @@ it('accepts no cancel once it is decided', async () => {
       },
     }),
   );
-  await until('the decision', async () => (await one.operations.find(begun.id)).memo.decided);
+  await until('the decision', async () => (await memoOf(one, begun.id)).decided);
   await expect(other.operations.cancel(begun.id)).rejects.toMatchObject({ code: 'operation_ended' });
   open();
   const { state, result } = await one.operations.settled(begun.id, 30_000);
@@ -291,5 +291,5 @@ it('is not decided where a cancel was faster', async () => {
   open();
   expect((await one.operations.settled(begun.id, 30_000)).state).toBe('cancelled');
   expect(decided).toMatchObject({ code: 'cancelled' });
-  expect((await one.operations.find(begun.id)).memo).toEqual({});
+  expect(await memoOf(one, begun.id)).toEqual({});
 });
