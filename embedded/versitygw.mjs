@@ -1,20 +1,14 @@
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fetchedGo } from './go-toolchain.mjs';
 import { underLock } from './lock.mjs';
-import { packagedGo } from './packaged-go.mjs';
 import { ProgramError, run } from './run.mjs';
+import { userCache } from './user-cache.mjs';
 
 const VERSION = 'v1.8.0';
 const MODULE = `github.com/versity/versitygw/cmd/versitygw@${VERSION}`;
 const NONE =
   'the tests need the S3 server versitygw, which is built from its source: install Go 1.25 or newer, or Python 3 with pip (Debian and Ubuntu need neither), and let it reach the registries of Go modules and Python packages';
-
-/** Outside the checkout, so that a fresh one need not build it again. */
-function cacheFolder() {
-  const base = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  return join(base, 'postgresql-broker', `versitygw-${VERSION}-${process.platform}-${process.arch}`);
-}
 
 /**
  * The S3 server of the tests, built once by the Go of the PATH, else by one that is brought for the build only.
@@ -22,32 +16,34 @@ function cacheFolder() {
  * @returns {Promise<string>} path of the program; rejects with an error that says what to install
  */
 export async function versitygwBinary({ steps, signal = new AbortController().signal } = {}) {
-  const cache = cacheFolder();
+  const cache = userCache(`versitygw-${VERSION}`);
   const binary = join(cache, 'versitygw');
   if (existsSync(binary)) return binary;
+  const options = { signal, ...(steps && { steps }) };
   const onWait = () => steps?.say('another test run builds versitygw: waiting for it');
   await underLock(join(cache, 'lock'), onWait, async () => {
     if (existsSync(binary)) return;
-    const work = () => build(cache, binary, signal);
+    const work = () => build(cache, binary, options);
     await (steps ? steps.step(`build versitygw ${VERSION}`, work) : work());
   });
   return binary;
 }
 
-/** @param {string} cache @param {string} binary @param {AbortSignal} signal */
-async function build(cache, binary, signal) {
+/** @param {string} cache @param {string} binary @param {{ steps?: import('./steps.mjs').Steps, signal: AbortSignal }} options */
+async function build(cache, binary, options) {
+  const { signal } = options;
   const work = mkdtempSync(join(cache, 'build-'));
   /** @type {string[]} */
   const faults = [];
   try {
-    for (const findGo of [() => Promise.resolve({ go: 'go' }), () => packagedGo(work, signal)]) {
+    for (const findGo of [() => Promise.resolve({ go: 'go' }), () => fetchedGo(options)]) {
       try {
         await install(await findGo(), work, signal);
         await run(join(work, 'bin', 'versitygw'), ['--version'], { signal });
         renameSync(join(work, 'bin', 'versitygw'), binary);
         return;
       } catch (error) {
-        signal?.throwIfAborted();
+        signal.throwIfAborted();
         faults.push(error instanceof ProgramError ? `${error.message}: ${error.output.trim()}` : String(error));
       }
     }

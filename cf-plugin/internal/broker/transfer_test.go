@@ -1,0 +1,254 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postgresql-broker/cf-plugin/internal/rest"
+)
+
+func clientOf(t *testing.T, handler http.HandlerFunc) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	base, _ := url.Parse(server.URL)
+	return New(&rest.Client{
+		Peer: "the broker", Base: base, HTTP: rest.NewHTTP(false),
+		Pause: func(context.Context, time.Duration) error { return nil },
+	})
+}
+
+func random(t *testing.T, size int) ([]byte, Backup) {
+	t.Helper()
+	archive := make([]byte, size)
+	_, _ = rand.Read(archive)
+	sum := sha256.Sum256(archive)
+	return archive, Backup{InstanceID: "i", Name: "b", SizeBytes: int64(size), SHA256: hex.EncodeToString(sum[:])}
+}
+
+// serving sends an archive as the broker does, and breaks off after so many bytes of each answer while there are any.
+func serving(archive []byte, backup Backup, asked *[]string, breaks ...int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		*asked = append(*asked, r.Header.Get("Range")+" "+r.Header.Get("If-Range"))
+		w.Header().Set("ETag", `"`+backup.SHA256+`"`)
+		if len(*asked) > len(breaks) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(archive))
+			return
+		}
+		start := 0
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &start); err == nil {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", start, len(archive)-1, len(archive)))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(archive[start : start+breaks[len(*asked)-1]])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func TestADownloadThatBreaksGoesOnByItself(t *testing.T) {
+	archive, backup := random(t, 1<<20)
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked, 300_000, 0, 200_000))
+	file := filepath.Join(t.TempDir(), "out.dump")
+	last := int64(0)
+	if err := client.Download(context.Background(), backup, file, false, func(bytes int64) { last = bytes }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got, archive) || last != backup.SizeBytes {
+		t.Errorf("%d bytes, told %d: %v", len(got), last, err)
+	}
+	if _, err := os.Stat(PartOf(file)); err == nil {
+		t.Error("the part is still there")
+	}
+	tag := `"` + backup.SHA256 + `"`
+	expected := []string{" ", "bytes=300000- " + tag, "bytes=300000- " + tag, "bytes=500000- " + tag}
+	if strings.Join(asked, "|") != strings.Join(expected, "|") {
+		t.Errorf("asked for %v", asked)
+	}
+}
+
+func TestADownloadThatBringsNothingKeepsWhatItHas(t *testing.T) {
+	archive, backup := random(t, 100_000)
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked, 40_000, 0, 0, 0, 0, 0, 0, 0))
+	file := filepath.Join(t.TempDir(), "out.dump")
+	err := client.Download(context.Background(), backup, file, false, func(int64) {})
+	var interrupted *Interrupted
+	if !errors.As(err, &interrupted) || len(asked) != 1+mostVainTries {
+		t.Fatalf("got %v after %d requests", err, len(asked))
+	}
+	asked = nil
+	resumed := clientOf(t, serving(archive, backup, &asked))
+	if err := resumed.Download(context.Background(), backup, file, true, func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(file); !bytes.Equal(got, archive) || !strings.HasPrefix(asked[0], "bytes=40000-") {
+		t.Errorf("%d bytes after %v", len(got), asked)
+	}
+}
+
+func TestBytesThatAreNotTheBackupsAreThrownAway(t *testing.T) {
+	archive, backup := random(t, 10_000)
+	archive[5000] ^= 1
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked))
+	file := filepath.Join(t.TempDir(), "out.dump")
+	err := client.Download(context.Background(), backup, file, false, func(int64) {})
+	if err == nil || !strings.Contains(err.Error(), "sha256") || len(asked) != 1 {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := filepath.Glob(file + "*"); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAPartOfAnotherArchiveIsNotContinued(t *testing.T) {
+	archive, backup := random(t, 10_000)
+	file := filepath.Join(t.TempDir(), "out.dump")
+	_ = os.WriteFile(PartOf(file), make([]byte, 20_000), 0o600)
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked))
+	if err := client.Download(context.Background(), backup, file, true, func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(file); !bytes.Equal(got, archive) || asked[0] != " " {
+		t.Errorf("%d bytes after %v", len(got), asked)
+	}
+}
+
+func TestARefusedDownloadIsNotTriedAgain(t *testing.T) {
+	_, backup := random(t, 10)
+	sent := 0
+	client := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		sent++
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprint(w, `{"code": "archive_damaged", "detail": "it is damaged"}`)
+	})
+	err := client.Download(context.Background(), backup, filepath.Join(t.TempDir(), "out"), false, func(int64) {})
+	if err == nil || err.Error() != "it is damaged" || sent != 1 {
+		t.Errorf("sent %d times: %v", sent, err)
+	}
+}
+
+func archiveFile(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "in.dump")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestOnlyArchivesInTheCustomFormatAreSent(t *testing.T) {
+	for what, content := range map[string]string{
+		"empty": "", "short": "PGDMP", "sql": "-- PostgreSQL database dump of a long enough text",
+		"tar": "toc.dat" + strings.Repeat("\x00", 100), "directory": "PGDMP\x01\x0e\x00\x04\x08\x05 and more",
+	} {
+		if _, err := OpenArchive(archiveFile(t, content)); err == nil || !strings.Contains(err.Error(), "pg_dump -Fc") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := OpenArchive(t.TempDir()); err == nil {
+		t.Error("a folder")
+	}
+}
+
+func TestAnUploadWaitsUntilItIsWanted(t *testing.T) {
+	content := "PGDMP\x01\x0e\x00\x04\x08\x01" + strings.Repeat("x", 1<<20)
+	archive, err := OpenArchive(archiveFile(t, content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	var header http.Header
+	client := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		body, _ := io.ReadAll(r.Body)
+		if string(body) != content || r.ContentLength != int64(len(content)) {
+			t.Errorf("%d bytes came, %d were announced", len(body), r.ContentLength)
+		}
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, `{"id": "o", "kind": "upload", "state": "running"}`)
+	})
+	digest, err := archive.Digest(context.Background(), func(int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := client.Upload(context.Background(), "i", "b", "s3", archive, digest, func(int64) {})
+	if err != nil || begun.Value.ID != "o" {
+		t.Fatalf("got %v, %v", begun.Value, err)
+	}
+	for name, value := range map[string]string{"Expect": "100-continue", "Content-Type": "application/octet-stream", "Prefer": "respond-async"} {
+		if header.Get(name) != value {
+			t.Errorf("%s: %q", name, header.Get(name))
+		}
+	}
+	if !strings.HasPrefix(header.Get("Content-Digest"), "sha-256=:") {
+		t.Errorf("Content-Digest: %q", header.Get("Content-Digest"))
+	}
+}
+
+func TestNothingIsSentOfAnUploadThatIsRefused(t *testing.T) {
+	archive, err := OpenArchive(archiveFile(t, "PGDMP\x01\x0e\x00\x04\x08\x01"+strings.Repeat("x", 1<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	client := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"code": "backup_exists", "detail": "there is one of that name"}`)
+	})
+	sent := int64(0)
+	_, err = client.Upload(context.Background(), "i", "b", "", archive, make([]byte, 32), func(bytes int64) { sent = bytes })
+	if err == nil || err.Error() != "there is one of that name" || sent != 0 {
+		t.Errorf("%d bytes were sent: %v", sent, err)
+	}
+}
+
+func TestAnOperationIsFollowedToItsEnd(t *testing.T) {
+	answers := []string{
+		`503 {"code": "stopping", "detail": "the broker stops"}`, `200 {"id": "o", "state": "running", "phase": "dumping"}`,
+		`502 `, `200 {"id": "o", "state": "succeeded", "result": {"backup_name": "b"}}`,
+	}
+	client := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		status, body, _ := strings.Cut(answers[0], " ")
+		answers = answers[1:]
+		code := 0
+		_, _ = fmt.Sscan(status, &code)
+		w.WriteHeader(code)
+		fmt.Fprint(w, body)
+	})
+	client.Wait = Patience{First: time.Millisecond, Most: time.Millisecond, Away: time.Minute}
+	var phases []string
+	begun := Read[Operation]{Value: Operation{ID: "o", State: "queued"}}
+	ended, err := client.Until(context.Background(), begun, func(o Operation) { phases = append(phases, o.State+o.Phase) })
+	if err != nil || ended.Value.State != "succeeded" || strings.Join(phases, ",") != "queued,runningdumping,succeeded" {
+		t.Errorf("got %v, %v, %v", ended.Value.State, phases, err)
+	}
+}
+
+func TestAnOperationThatIsNotTheUsersAnyMoreIsOutOfSight(t *testing.T) {
+	client := clientOf(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	client.Wait = Patience{First: time.Millisecond, Most: time.Millisecond, Away: time.Minute}
+	_, err := client.Until(context.Background(), Read[Operation]{Value: Operation{ID: "o", State: "running"}}, func(Operation) {})
+	var lost *LostSight
+	if !errors.As(err, &lost) || lost.ID != "o" {
+		t.Errorf("got %v", err)
+	}
+}
