@@ -49,8 +49,8 @@ export class BindService {
     if (request.predecessor_binding_id && (await this.bindings.find(instance.id, id)) !== null) return null;
     this.work.assertServer(instance);
     const draft = await this.drafts.draw(instance, id, request);
-    if (instance.state !== 'ready' || !(await this.bindings.begin(draft))) return null;
-    return this.#make(instance, draft);
+    const begun = instance.state === 'ready' ? await this.bindings.begin(draft) : null;
+    return begun === null ? null : this.#make(begun, draft);
   }
 
   /** Null: another call is at it, or something changed between two looks. */
@@ -82,14 +82,14 @@ export class BindService {
     const { instanceId, id, state, runner } = existing;
     if (!(await this.bindings.takeOver(instanceId, id, state))) return null;
     await this.work.endFormer(instance, runner);
-    if (state === 'binding') return this.#make(instance, existing);
+    if (state === 'binding') return this.#make(await this.instances.get(instanceId), existing);
     await this.work.remove(instance, existing, CALL_LIMIT_MS);
     return null;
   }
 
+  /** @param instance as it is since this broker holds the binding */
   async #make(instance: ServiceInstance, binding: NewBinding): Promise<Bound> {
-    const current = await this.instances.get(instance.id);
-    await asUserMistake(this.work.make(current, binding, CALL_LIMIT_MS));
-    return { created: true, instance: current, binding };
+    await asUserMistake(this.work.make(instance, binding, CALL_LIMIT_MS));
+    return { created: true, instance, binding };
   }
 }

@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { BROKER_IDENTITY } from '../config/config.module.js';
 import { type BrokerIdentity } from '../config/identity.js';
 import { ServiceBinding, type ServiceBindingState } from './service-binding.entity.js';
+import { ServiceInstance } from './service-instance.entity.js';
 
 export type NewBinding = Omit<ServiceBinding, 'createdAt' | 'updatedAt' | 'state' | 'runner' | 'leaseUntil'>;
 
@@ -53,15 +54,18 @@ export class BindingStore {
 
   /**
    * Inserts a binding held by this broker, if its instance is ready (and keeps it so until this statement is
-   * committed). False: the id is taken, or the instance is not ready.
+   * committed; from then on it is not changed while the binding is held). Gives that instance; null: the id is taken,
+   * or the instance is not ready.
    */
-  async begin(binding: NewBinding): Promise<boolean> {
-    const rows = await this.source.query<unknown[]>(
-      `WITH instance AS (SELECT id FROM service_instance WHERE id = $1 AND state = 'ready' FOR SHARE)
-       INSERT INTO service_binding (instance_id, id, service_id, plan_id, parameters, bind_resource, context, fingerprint,
-         state, role, access, sealed_password, predecessor_id, expires_at, renew_before, runner, lease_until)
-       SELECT id, $2, $3, $4, $5, $6, $7, $8, 'binding', $9, $10, $11, $12, $13, $14, $15, ${LEASE} FROM instance
-       ON CONFLICT DO NOTHING RETURNING 1`,
+  async begin(binding: NewBinding): Promise<ServiceInstance | null> {
+    const rows = await this.source.query<Record<string, unknown>[]>(
+      `WITH instance AS (SELECT * FROM service_instance WHERE id = $1 AND state = 'ready' FOR SHARE),
+       inserted AS (
+         INSERT INTO service_binding (instance_id, id, service_id, plan_id, parameters, bind_resource, context, fingerprint,
+           state, role, access, sealed_password, predecessor_id, expires_at, renew_before, runner, lease_until)
+         SELECT id, $2, $3, $4, $5, $6, $7, $8, 'binding', $9, $10, $11, $12, $13, $14, $15, ${LEASE} FROM instance
+         ON CONFLICT DO NOTHING RETURNING 1)
+       SELECT instance.* FROM instance, inserted`,
       [
         binding.instanceId,
         binding.id,
@@ -80,7 +84,7 @@ export class BindingStore {
         this.#runner,
       ],
     );
-    return rows.length === 1;
+    return rows[0] === undefined ? null : this.#instance(rows[0]);
   }
 
   /**
@@ -208,6 +212,12 @@ export class BindingStore {
        FROM service_binding b JOIN service_instance i ON i.id = b.instance_id AND i.state = 'ready'
        WHERE b.state <> 'ready' AND ${FREE} LIMIT 500`,
     );
+  }
+
+  #instance(row: Record<string, unknown>): ServiceInstance {
+    const { columns } = this.source.getMetadata(ServiceInstance);
+    const values = columns.map(({ propertyName, databaseName }) => [propertyName, row[databaseName]] as const);
+    return Object.assign(new ServiceInstance(), Object.fromEntries<unknown>(values));
   }
 
   async #update(set: string, where: string, values: unknown[]): Promise<boolean> {
