@@ -20,7 +20,10 @@ export const CALL_LIMIT_MS = 20_000;
 /** Without a renewal for so long the work ends: another broker may soon go on with it. */
 const LET_GO_MS = LEASE_MS - RENEW_MS;
 
-export type BindingToMake = Pick<ServiceBinding, 'instanceId' | 'id' | 'role' | 'access' | 'sealedPassword'>;
+export type BindingToMake = Pick<
+  ServiceBinding,
+  'instanceId' | 'id' | 'role' | 'access' | 'sealedPassword' | 'expiresAt'
+>;
 
 /** Makes and removes the login roles of bindings that this broker holds; the hold is renewed meanwhile. */
 @Injectable()
@@ -47,9 +50,9 @@ export class BindingWork {
    * @throws BrokerError `concurrency` where it was halted, `timed_out`
    */
   async make(instance: ServiceInstance, binding: BindingToMake, limitMs?: number): Promise<void> {
-    const { instanceId, id, role, access } = binding;
+    const { instanceId, id, role, access, expiresAt } = binding;
     const password = this.sealing.open(binding.sealedPassword, instanceId, id);
-    const ask = { role, access, password, limits: tenantLimits(instance.limits) };
+    const ask = { role, access, password, expiresAt, limits: tenantLimits(instance.limits) };
     const create = (signal: AbortSignal) => this.databases.createBinding(namesOf(instance), ask, signal);
     try {
       await this.#held(binding, 'binding', create, limitMs);

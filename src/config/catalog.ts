@@ -108,8 +108,11 @@ const plan = z.strictObject({
     })
     .default({})
     .describe('How backups of its instances are made.'),
-  /** Bindings of this plan expire after it; absent: they do not. */
-  binding_max_age: durationSchema.optional().describe('Bindings expire after it; absent: they do not.'),
+  binding_max_age: durationSchema
+    .optional()
+    .describe(
+      'Bindings expire after it: the server refuses new logins, and platforms renew them before. Absent: they do not.',
+    ),
 });
 
 const service = z.strictObject({

@@ -13,6 +13,8 @@ const TRIES = 5;
 export interface NewBinding extends BindingRole {
   password: string;
   limits: TenantLimits;
+  /** From then on, by the server's clock, nobody logs in with it; sessions that are open stay. Null: never. */
+  expiresAt?: Date | null;
 }
 
 /**
@@ -25,7 +27,7 @@ export async function createRole(server: Server, names: TenantNames, ask: NewBin
   if (readOnly) await openToReader(server, names, signal);
   const role = ident(ask.role);
   const group = ident(readOnly ? names.readerRole : names.connectRole);
-  const attributes = `LOGIN INHERIT CONNECTION LIMIT ${roleConnections(ask.limits)} PASSWORD ${literal(verifier)}`;
+  const attributes = `LOGIN INHERIT CONNECTION LIMIT ${roleConnections(ask.limits)} PASSWORD ${literal(verifier)} VALID UNTIL ${literal(ask.expiresAt?.toISOString() ?? 'infinity')}`;
   const settings = readOnly
     ? `ALTER ROLE ${role} SET default_transaction_read_only = on`
     : `ALTER ROLE ${role} SET role = ${literal(names.ownerRole)}`;

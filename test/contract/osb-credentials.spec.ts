@@ -6,6 +6,7 @@ import { drawCertificate } from '../support/certificate.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { type Credentials, credentialsOf, MEDIUM, type Platform, SERVICE, SMALL } from '../support/platform.js';
 import { session, sql } from '../support/sql.js';
+import { until } from '../support/until.js';
 
 const BINDING_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+Z$/;
 const AGE = { plan_id: MEDIUM };
@@ -139,6 +140,37 @@ describe('binding_max_age', () => {
   });
 });
 
+describe('the role of a binding', () => {
+  const untilOf = async (uri: string) => {
+    const role = decodeURIComponent(new URL(uri).username);
+    const [row] = await sql(cluster.superuserUrl(), 'SELECT rolvaliduntil FROM pg_roles WHERE rolname = $1', [role]);
+    return row?.['rolvaliduntil'];
+  };
+
+  it('ends when the binding expires, a successor’s later, and never where bindings do not', async () => {
+    const first = await platform.binding('ageing', 'b');
+    const second = await platform.bind('ageing', 'later', { ...AGE, predecessor_binding_id: 'b' });
+    for (const { body } of [first, second]) {
+      const { uri } = body['credentials'] as Credentials;
+      expect(await untilOf(uri)).toEqual(new Date((body['metadata'] as Record<string, string>)['expires_at'] ?? ''));
+    }
+    expect(await untilOf(credentials.uri)).toBe(Number.POSITIVE_INFINITY);
+    expectDone(await platform.unbind('ageing', 'later', AGE), 200);
+  });
+
+  it('lets nobody in after that', async () => {
+    expectDone(await platform.provision('brief', { plan_id: BRIEF }), 201);
+    const { uri } = credentialsOf(await platform.bind('brief', 'b', { plan_id: BRIEF }));
+    const refused = await until('the binding to expire', () =>
+      session(uri).then(
+        (client) => client.end().then(() => false as const),
+        (error: Error) => error.message,
+      ),
+    );
+    expect(refused).toMatch(/password authentication failed/);
+  });
+});
+
 describe('rotation by predecessor_binding_id', () => {
   it('makes a new binding, and both work until the old one is unbound', async () => {
     const old = credentialsOf(await platform.binding('ageing', 'b'));
@@ -183,6 +215,7 @@ describe('PUT binding of an instance whose plan is not bindable', () => {
   });
 });
 
+const BRIEF = 'a-plan-of-brief-bindings';
 const UNBOUND = 'a-plan-without-bindings';
 
 function agedCatalog(): Json {
@@ -199,6 +232,7 @@ function agedCatalog(): Json {
           plans: [
             { ...plan, id: SMALL, name: 'lasting' },
             { ...plan, id: MEDIUM, name: 'ageing', binding_max_age: '24h' },
+            { ...plan, id: BRIEF, name: 'brief', binding_max_age: '1s' },
             { ...plan, id: UNBOUND, name: 'unbound', bindable: false },
           ],
         },
