@@ -26,14 +26,18 @@ const SYSTEM_FOLDER = '/var/lib/postgresql-broker';
  * @returns {Promise<string>} its real path
  */
 export async function openDataFolder(folder) {
-  const { makeDataFolder, dataFolderFault } = await dataFolderModule();
-  await makeDataFolder(folder);
-  const real = realpathSync(folder);
-  const { mode, uid } = statSync(real);
+  const { makeDataFolder } = await dataFolderModule();
+  await makeDataFolder(folder, faultOf);
+  return realpathSync(folder);
+}
+
+/** @param {string} folder */
+function faultOf(folder) {
+  const { mode, uid } = statSync(folder);
   if (uid !== process.getuid?.())
-    throw dataFolderFault(`the data folder ${real} belongs to another user: start as that user, or use another folder`);
-  if ((mode & 0o1000) !== 0) throw dataFolderFault(`${real} is shared with others: use a folder of its own`);
-  return real;
+    return `the data folder ${folder} belongs to another user: start as that user, or use another folder`;
+  if ((mode & 0o1000) !== 0) return `${folder} is shared with others: use a folder of its own`;
+  return undefined;
 }
 
 /**

@@ -1,15 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { readJson } from './files.mjs';
+import { makeOwnedFolder } from './owned-folder.mjs';
 import { endGroup, leftOf } from './process-group.mjs';
 import { PROJECT, projectNode } from './project.mjs';
 
 /** @typedef {import('./checks.mjs').Tally} Tally */
 /** @typedef {{ numPassedTests: number, numFailedTests: number, numRuntimeErrorTestSuites: number, numPendingTests: number, numTodoTests: number }} Report */
+
+const REPORTERS = ['default', join(PROJECT, 'embedded', 'jest-report.mjs')].map((name) => `--reporters=${name}`);
 
 /**
  * Runs the tests of all files, or of those that the arguments name. What the tests start ends with them.
@@ -19,10 +22,10 @@ import { PROJECT, projectNode } from './project.mjs';
  * @returns {Promise<Tally>}
  */
 export async function runJest(args, signal, patience = 20_000) {
-  const folder = mkdtempSync(join(tmpdir(), 'broker-jest-'));
+  const folder = makeOwnedFolder('broker-jest-');
   const file = join(folder, 'report.json');
   try {
-    const { code, faults } = await jest([...args, '--json', `--outputFile=${file}`], file, patience, signal);
+    const { code, faults } = await jest([...args, ...REPORTERS], file, patience, signal);
     for (const fault of faults) process.stdout.write(`${fault}\n`);
     return tallyOf(/** @type {Report} */ (readJson(file)), args.length > 0, code === 0 && faults.length === 0);
   } catch (error) {
@@ -42,12 +45,13 @@ export async function runJest(args, signal, patience = 20_000) {
  */
 async function jest(args, report, patience, signal) {
   const program = join(PROJECT, 'node_modules', 'jest', 'bin', 'jest.js');
-  const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+  const guard = pathToFileURL(join(PROJECT, 'embedded', 'ends-with-runner.mjs')).href;
+  const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', '--import', guard];
   const child = spawn(projectNode(), [...node, program, ...args], {
     cwd: PROJECT,
-    env: withProjectNode(),
-    // With --json the report also goes to standard output.
-    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...withProjectNode(), BROKER_TEST_REPORT: report },
+    // The input stays open: its end says that nobody is left here.
+    stdio: ['pipe', 'ignore', 'inherit'],
     // In a process group of its own all that the tests have started can be found, and ended.
     detached: true,
   });

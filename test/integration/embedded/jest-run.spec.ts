@@ -79,4 +79,11 @@ describe('the run of the tests', () => {
     expect(await printed).toMatch(/"failed":1\}\n$/);
     await expectProcessGone();
   });
+
+  it('ends what the tests have started even where it is killed', async () => {
+    const { child } = runTests(`it('never ends', () => { ${LEAVES_A_PROCESS} return new Promise(() => {}); });`);
+    await until('the test to begin', () => Promise.resolve(existsSync(join(folder, 'pid'))));
+    child.kill('SIGKILL');
+    await expectProcessGone();
+  });
 });
