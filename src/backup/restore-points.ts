@@ -28,9 +28,18 @@ export class RestorePoints {
     @Inject(BROKER_CONFIG) private readonly config: BrokerConfig,
   ) {}
 
+  /** How long what a restore replaces is kept, in ms. */
+  get keepMs(): number {
+    return this.config.restore_points.keep;
+  }
+
+  find(instanceId: string): Promise<RestorePoint | null> {
+    return this.source.manager.findOneBy(RestorePoint, { instanceId });
+  }
+
   /** @throws BrokerError `no_restore_point` */
   async get(instanceId: string): Promise<RestorePoint> {
-    const found = await this.source.manager.findOneBy(RestorePoint, { instanceId });
+    const found = await this.find(instanceId);
     if (found === null) throw none();
     return found;
   }
@@ -52,7 +61,7 @@ export class RestorePoints {
     const now = Date.now();
     return {
       created_at: new Date(now).toISOString(),
-      expires_at: new Date(now + this.config.restore_points.keep).toISOString(),
+      expires_at: new Date(now + this.keepMs).toISOString(),
       database_bytes: databaseBytes,
     };
   }
@@ -107,7 +116,7 @@ export class RestorePoints {
 
   /** Before the instance is removed. */
   async giveUpOf(instanceId: string): Promise<void> {
-    const point = await this.source.manager.findOneBy(RestorePoint, { instanceId });
+    const point = await this.find(instanceId);
     if (point !== null) await this.source.query(GIVE_UP, [instanceId, point.database]);
   }
 

@@ -48,3 +48,14 @@ export class RestoredDto {
   left_out: string[];
   @ApiProperty({ format: 'uuid' }) operation_id: string;
 }
+
+export class RestoreOutlookDto {
+  @ApiProperty({ type: 'integer', nullable: true, description: 'Size now of the database that a restore replaces.' })
+  database_bytes: number | null;
+  @ApiProperty({ type: 'integer', description: 'How long it would be kept, in ms.' }) keep_ms: number;
+  @ApiPropertyOptional({
+    type: RestorePointDto,
+    description: 'What an undo would put back; absent where there is none.',
+  })
+  restore_point?: RestorePointDto;
+}

@@ -13,6 +13,7 @@ import { Receptions } from './reception.js';
 import { RestoreArchive } from './restore-archive.js';
 import { RestoreController } from './restore.controller.js';
 import { RestoreHandler } from './restore.handler.js';
+import { RestoreOutlookController } from './restore-outlook.controller.js';
 import { RestorePoint } from './restore-point.entity.js';
 import { RestorePoints } from './restore-points.js';
 import { RestoreService } from './restore.service.js';
@@ -37,7 +38,7 @@ import { UploadService } from './upload.service.js';
     PostgresModule,
     StorageModule,
   ],
-  controllers: [RestoreController, UploadController],
+  controllers: [RestoreController, RestoreOutlookController, UploadController],
   providers: [
     DiscardedDatabases,
     Receptions,

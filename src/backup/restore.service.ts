@@ -3,10 +3,12 @@ import { InstanceStore } from '../instances/instance-store.js';
 import { NODE_WAIT_MS } from '../operations/operation-store.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
+import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { assertReady, type Caller } from './backup.service.js';
 import { BackupLook } from './backup-look.js';
-import { type RestoreQuery } from './restore.dto.js';
+import { type RestoreOutlookDto, type RestorePointDto, type RestoreQuery } from './restore.dto.js';
 import { type RestoreInput } from './restore.handler.js';
+import { type RestorePoint } from './restore-point.entity.js';
 import { RestorePoints } from './restore-points.js';
 
 /** Begins restores and undos, as far as it is known beforehand that they make sense. */
@@ -17,7 +19,19 @@ export class RestoreService {
     private readonly look: BackupLook,
     private readonly points: RestorePoints,
     private readonly operations: OperationsService,
+    private readonly databases: TenantDatabases,
   ) {}
+
+  /** @throws BrokerError `unknown_instance`, `server_unreachable` */
+  async outlook(id: string): Promise<RestoreOutlookDto> {
+    const instance = await this.instances.get(id);
+    const [size, point] = await Promise.all([this.databases.size(instance), this.points.find(id)]);
+    return {
+      database_bytes: size ?? null,
+      keep_ms: this.points.keepMs,
+      ...(point && { restore_point: pointDto(point) }),
+    };
+  }
 
   /** @throws BrokerError `unknown_instance`, `unknown_backup`, `unknown_storage`, `operation_in_progress`, `conflict` */
   async restore(id: string, name: string, query: RestoreQuery, caller: Caller): Promise<Operation> {
@@ -51,4 +65,12 @@ export class RestoreService {
       await this.points.hold(id, manager);
     });
   }
+}
+
+function pointDto({ createdAt, expiresAt, databaseBytes }: RestorePoint): RestorePointDto {
+  return {
+    created_at: createdAt.toISOString(),
+    expires_at: expiresAt.toISOString(),
+    database_bytes: databaseBytes,
+  };
 }

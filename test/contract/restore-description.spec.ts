@@ -1,6 +1,6 @@
 import { expectProblem, makeBackup, tenantOf } from '../support/backups.js';
 import { type RunningBroker, startBroker } from '../support/broker.js';
-import { type Call } from '../support/client.js';
+import { type Call, type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { type Described, described } from '../support/described.js';
 import { session } from '../support/sql.js';
@@ -30,11 +30,24 @@ it('says what the answers about restores, undos and uploads are', async () => {
   const UPLOAD = '/upload_backup/{instance_id}/{backup_name}';
   const restore = (path: string, call: Call = {}) => admin.send('POST', `/restore_instance/${path}`, call);
   const undo = (id: string) => admin.send('POST', `/undo_restore/${id}`);
+  const OUTLOOK = '/restore_point/{instance_id}';
+  const outlook = (id: string) => admin.get(`/restore_point/${id}`);
   await makeBackup(broker, 'one', { name: 'a' });
+
+  const before = await outlook('one');
+  expect(Object.keys(before.body)).toEqual(['database_bytes', 'keep_ms']);
+  expect(before.body['keep_ms']).toBe(86_400_000);
+  expect(before.body['database_bytes']).toBeGreaterThan(1_000_000);
+  api.expect('GET', OUTLOOK, before);
+  api.expect('GET', OUTLOOK, await outlook('none'));
 
   api.expect('POST', UNDO, await undo('one'));
   api.expect('POST', UNDO, await undo('none'));
-  api.expect('POST', RESTORE, await restore('one/latest'));
+  const restored = await restore('one/latest');
+  api.expect('POST', RESTORE, restored);
+  const after = await outlook('one');
+  expect(after.body['restore_point']).toMatchObject(restored.body['restore_point'] as Json);
+  api.expect('GET', OUTLOOK, after);
   api.expect('POST', UNDO, await undo('one'));
   for (const path of ['one/x', 'none/a', 'one/a?storage=x', 'one/a?from=none', 'one/a?from=', 'one/a?accept_errors=1'])
     api.expect('POST', RESTORE, await restore(path));

@@ -73,7 +73,7 @@ func TestWhatFailedIsSaidInTheBrokersWords(t *testing.T) {
 func TestARestoreAsks(t *testing.T) {
 	w := newWorld(t)
 	w.hasBackups()
-	w.answers["GET /restore_point/g"] = `{"database_bytes": 4096, "keep_ms": 86400000, "restore_point": null}`
+	w.answers["GET /restore_point/g"] = `{"database_bytes": 4096, "keep_ms": 86400000}`
 	w.stdin = "n\n"
 	w.expect("restore-pg-backup my-db latest", 0, "The database of my-db (4.0 KiB) will be replaced by backup 20261124-a, "+
 		"made 1 day ago (2026-11-24T12:00:00Z).\nThis can be undone until 2026-11-26T12:00:00Z (cf undo-pg-restore)", "")
