@@ -92,7 +92,7 @@ export class ArchiveKeeping {
 
   /** The node that the catalogue notes: a folder is reached through its own machine. */
   nodeOf(storage: StorageProvider): string | null {
-    return storage.type === 'local' ? this.identity.node : null;
+    return storage.ofOneNode ? this.identity.node : null;
   }
 
   #persistently(context: OperationContext, phase: string, work: (tries: number) => Promise<void>): Promise<void> {

@@ -94,7 +94,7 @@ export class ArchiveRemains {
     const { storage: at, name, token, node } = memoOf(operation);
     if (at === undefined || name === undefined) return;
     const storage = this.storages.get(at);
-    if (storage.type === 'local' && typeof node === 'string' && node !== this.identity.node)
+    if (storage.ofOneNode && typeof node === 'string' && node !== this.identity.node)
       throw new BrokerError('storage_unreachable', `storage ${at} is at the broker node ${node}`);
     const soon = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
     const key = archiveKey(operation.instanceId, name);

@@ -85,9 +85,9 @@ export class BackupService {
 
   /** @throws BrokerError `unknown_storage`, `operation_in_progress` */
   rescan(storage: string, caller: Caller): Promise<Operation> {
-    const { name, type } = this.storages.get(storage);
+    const { name, ofOneNode } = this.storages.get(storage);
     const input: RescanInput = { storage: name };
-    const memo = this.#boundTo(type === 'local' ? this.identity.node : null);
+    const memo = this.#boundTo(ofOneNode ? this.identity.node : null);
     return this.operations.begin({ kind: 'rescan', instanceId: '', input: { ...input }, memo, ...caller });
   }
 

@@ -9,6 +9,10 @@ const local = z.strictObject({
   path: path
     .optional()
     .describe('The folder; for the storage named `local` it may be left out: `backups` in `data_dir`.'),
+  shared: z
+    .boolean({ error: 'expected true or false' })
+    .optional()
+    .describe('Whether every broker of the state database reaches this folder: then each can work with its backups.'),
 });
 
 const s3 = z

@@ -27,7 +27,12 @@ export class LocalStorage implements StorageProvider {
   constructor(
     readonly name: string,
     private readonly root: string,
+    private readonly shared = false,
   ) {}
+
+  get ofOneNode(): boolean {
+    return !this.shared;
+  }
 
   /** Where an object lies, for readers on this machine; it may not be there. */
   file(key: string): string {

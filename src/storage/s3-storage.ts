@@ -25,6 +25,7 @@ const PROBE = '_check';
 /** Objects of a bucket, at AWS or any service that speaks S3. */
 export class S3Storage implements StorageProvider {
   readonly type = 's3';
+  readonly ofOneNode = false;
   readonly name: string;
   readonly #connection: S3Connection;
   readonly #objects: S3Objects;

@@ -59,6 +59,8 @@ export interface StoredBody {
 export interface StorageProvider {
   readonly name: string;
   readonly type: 'local' | 's3';
+  /** Only the broker node that stored an object reaches it. */
+  readonly ofOneNode: boolean;
 
   /**
    * Stores the whole body. Nothing is visible until it resolves; an abort, or a body that fails, leaves what was there

@@ -60,5 +60,5 @@ export class StorageRegistry implements OnModuleDestroy {
 
 function providerOf(config: StorageConfig, dataDir: string): StorageProvider {
   if (config.type === 's3') return new S3Storage(config);
-  return new LocalStorage(config.name, config.path ?? join(dataDir, 'backups'));
+  return new LocalStorage(config.name, config.path ?? join(dataDir, 'backups'), config.shared === true);
 }
