@@ -84,7 +84,7 @@ export class ShadowFilling {
     return this.restores.discardShadow(namesOf(instance), shadow, signal);
   }
 
-  /** The instance's own list of extensions holds for whatever database is put in its place. */
+  /** The instance's own list of extensions holds for the restore point too that is put in its place. */
   async extend(instance: ServiceInstance, database: string, signal: AbortSignal): Promise<void> {
     const step = { signal, phase: () => Promise.resolve() };
     await this.databases.setExtensions(
@@ -102,6 +102,7 @@ export class ShadowFilling {
   ): Promise<Filled> {
     const { list, uncompressedBytes } = inspected;
     const { dump } = archive.manifest;
+    const wanted = instance.parameters.extensions ?? [];
     const filled = await this.restores.fill(
       namesOf(instance),
       shadow,
@@ -111,6 +112,7 @@ export class ShadowFilling {
         own,
         list,
         uncompressedBytes,
+        extensions: { allowed: allowedExtensions(instance), wanted },
         facts: dump === null || leavesTablesOut(inspected) ? undefined : dump,
         acceptErrors: acceptErrors && !own,
         maxDatabaseBytes: own ? undefined : instance.limits.storage_bytes,
@@ -118,7 +120,7 @@ export class ShadowFilling {
       },
       context,
     );
-    await this.extend(instance, shadow.database, context.signal);
+    await this.databases.addExtensions({ ...namesOf(instance), database: shadow.database }, wanted, context.signal);
     return filled;
   }
 }

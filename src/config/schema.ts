@@ -141,7 +141,7 @@ const server = z.strictObject({
   superuser_url: postgresUrl
     .optional()
     .describe(
-      'A superuser, for what needs one: extensions that are not trusted, and the right to set temp_file_limit. Their scripts run as a superuser in schemas that the tenant owns and may have filled: allow only extensions of which you know that they are safe there.',
+      'A superuser, for what needs one: extensions that are not trusted, and the right to set temp_file_limit. Their scripts run in an empty schema of the superuser, and what they made is moved to public; those that cannot be moved (not relocatable, as postgis) run in the public schema, which the tenant owns and may have filled: allow only those of which you know that they are safe there.',
     ),
 });
 

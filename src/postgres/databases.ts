@@ -110,12 +110,18 @@ async function furnish(server: Server, names: TenantNames, extensions: Extension
   await change(server, names, extensions, text, signal);
 }
 
+export interface ExtensionsAsk {
+  wanted: string[];
+  had: string[];
+  /** What needs the superuser must be there already: statements that nobody knows have run in the database. */
+  asOwnerOnly?: boolean;
+}
+
 /** Creates what is missing of `wanted` and drops what of `had` is no longer wanted, in one transaction. */
 export async function changeExtensions(
   server: Server,
   names: TenantNames,
-  wanted: string[],
-  had: string[],
+  { wanted, had, asOwnerOnly = false }: ExtensionsAsk,
   signal: AbortSignal,
 ): Promise<void> {
   const installed = await enter(server, names.database, signal, (session) => installedIn(session, names, signal));
@@ -133,6 +139,8 @@ export async function changeExtensions(
     asOwner: [...created.asOwner, ...removed.asOwner],
     asSuperuser: [...created.asSuperuser, ...removed.asSuperuser],
   };
+  if (asOwnerOnly && both.asSuperuser.length > 0)
+    throw new BrokerError('restore_failed', 'an extension that only a superuser can create is missing');
   const statements = changeStatements(names, both);
   if (statements.length > 0) await change(server, names, both, together(...statements), signal);
 }

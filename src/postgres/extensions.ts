@@ -1,4 +1,5 @@
 import { BrokerError } from '../errors.js';
+import { drawServerName } from './names.js';
 import { codeOf } from './server-fault.js';
 import { type Server } from './server.js';
 import { ident } from './sql.js';
@@ -12,6 +13,7 @@ interface Available {
   trusted: boolean;
   /** The one schema in which it can be; null: any. */
   schema: string | null;
+  relocatable: boolean;
 }
 
 /** Which extensions a server has; reading its control files takes milliseconds, so it is remembered for a minute. */
@@ -33,11 +35,32 @@ export async function creation(server: Server, wanted: string[], signal: AbortSi
     if (found === undefined) throw refused(`extension ${name} is not available on this server`);
     if (!found.trusted && server.superuser === undefined)
       throw refused(`extension ${name} can be created by a superuser only, which the broker is not`);
-    (found.trusted ? change.asOwner : change.asSuperuser).push(
-      `CREATE EXTENSION IF NOT EXISTS ${ident(name)} SCHEMA ${ident(found.schema ?? 'public')} CASCADE`,
-    );
+    if (found.relocatable && !found.trusted) change.asSuperuser.push(...apart(name));
+    else
+      (found.trusted ? change.asOwner : change.asSuperuser).push(
+        `CREATE EXTENSION IF NOT EXISTS ${ident(name)} SCHEMA ${ident(found.schema ?? 'public')} CASCADE`,
+      );
   }
   return change;
+}
+
+/**
+ * The script of an extension looks for functions and operators in the extension's schema too: what a tenant has put
+ * there would run as a superuser. So it runs in a schema that is the superuser's and empty, and what it has made is
+ * moved afterwards, with what it requires.
+ */
+function apart(name: string): string[] {
+  const schema = drawServerName('x');
+  return [
+    `CREATE SCHEMA ${schema}`,
+    `CREATE EXTENSION IF NOT EXISTS ${ident(name)} SCHEMA ${schema} CASCADE`,
+    `DO $$ DECLARE made record; BEGIN
+       FOR made IN SELECT extname FROM pg_extension WHERE extnamespace = '${schema}'::regnamespace AND extrelocatable
+       LOOP EXECUTE format('ALTER EXTENSION %I SET SCHEMA public', made.extname); END LOOP; END $$`,
+    `DO $$ BEGIN
+       IF NOT EXISTS (SELECT FROM pg_extension WHERE extnamespace = '${schema}'::regnamespace)
+       THEN DROP SCHEMA ${schema}; ELSE GRANT USAGE ON SCHEMA ${schema} TO PUBLIC; END IF; END $$`,
+  ];
 }
 
 /** @throws BrokerError invalid_request for one that a superuser made, where the broker has no superuser's login. */
@@ -96,14 +119,18 @@ async function availableOn(server: Server, signal: AbortSignal): Promise<Readonl
   const known = catalogs.get(server);
   if (known !== undefined && Date.now() - known.at < CATALOG_HOLDS_MS) return known.value;
   const rows = await server.sessions.query(
-    `SELECT e.name::text, v.trusted, v.schema::text FROM pg_available_extensions e
+    `SELECT e.name::text, v.trusted, v.relocatable, v.schema::text FROM pg_available_extensions e
        JOIN pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version`,
     { signal },
   );
   const value = new Map(
     rows.map((row) => [
       row['name'] as string,
-      { trusted: row['trusted'] === true, schema: row['schema'] as string | null },
+      {
+        trusted: row['trusted'] === true,
+        relocatable: row['relocatable'] === true,
+        schema: row['schema'] as string | null,
+      },
     ]),
   );
   catalogs.set(server, { value, at: Date.now() });

@@ -46,6 +46,8 @@ export interface FillOptions {
   /** From `Archives.inspect`. */
   list: string;
   uncompressedBytes: number;
+  /** Of the archive's extensions those that a superuser may create, and what the instance itself lists. */
+  extensions?: { allowed: readonly string[]; wanted: readonly string[] };
   /** From the manifest: what the restored rows are compared with. */
   facts?: Pick<DumpFacts, 'rows' | 'binding_roles' | 'named_roles'> | undefined;
   /** Goes on to the swap in spite of errors of a foreign archive's statements. */
@@ -157,15 +159,16 @@ export class Restores {
     server: Server,
     names: TenantNames,
     shadow: RestoreNames,
-    { own, list, facts }: FillOptions,
+    { own, list, facts, extensions: { allowed, wanted } = { allowed: [], wanted: [] } }: FillOptions,
     signal: AbortSignal,
   ): Promise<EphemeralLogin> {
     await makeShadow(server, names, shadow, signal);
     const ask = { role: shadow.role, group: names.ownerRole, owner: names.ownerRole };
     const login = await makeEphemeralRole(server, ask, signal);
     await openShadow(server, names, shadow, signal);
-    const extensions = parseList(list).entries.filter(({ kind }) => kind === 'EXTENSION');
-    const furniture = { extensions: extensions.map(({ tag }) => tag), readable: !own };
+    const listed = parseList(list).entries.filter(({ kind, tag }) => kind === 'EXTENSION' && allowed.includes(tag));
+    const extensions = [...new Set([...listed.map(({ tag }) => tag), ...wanted])];
+    const furniture = { extensions, readable: !own };
     await furnishShadow(server, names, shadow, furniture, signal);
     if (own && facts) {
       const roles = [...facts.binding_roles.map(({ role }) => role), ...facts.named_roles];

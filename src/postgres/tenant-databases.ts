@@ -69,7 +69,12 @@ export class TenantDatabases {
    */
   setExtensions(names: TenantNames, wanted: string[], had: string[], step: Step): Promise<void> {
     const server = this.servers.server(names.server);
-    return inPhase(step, 'changing_extensions', () => changeExtensions(server, names, wanted, had, step.signal));
+    return inPhase(step, 'changing_extensions', () => changeExtensions(server, names, { wanted, had }, step.signal));
+  }
+
+  /** As `setExtensions`, in a database that an archive has filled: nothing is done as a superuser. */
+  addExtensions(names: TenantNames, wanted: string[], signal: AbortSignal): Promise<void> {
+    return changeExtensions(this.servers.server(names.server), names, { wanted, had: [], asOwnerOnly: true }, signal);
   }
 
   /** Of a role that is there already, password and limits are set anew. */

@@ -128,6 +128,31 @@ describe('changes of a living instance', () => {
       await servers.close();
     });
 
+    it('that a superuser must create run their scripts where nothing of the tenant is found', async () => {
+      const entry = { name: 'default', url: cluster.brokerUrl(), superuser_url: cluster.superuserUrl() };
+      const { tenants, servers } = estate([entry]);
+      const inside = cluster.superuserUrl(instance.names.database);
+      await sql(
+        inside,
+        `CREATE SCHEMA watch; CREATE TABLE watch.seen (path text);
+         CREATE FUNCTION watch.look() RETURNS event_trigger LANGUAGE plpgsql AS
+           $f$ BEGIN INSERT INTO watch.seen VALUES (current_setting('search_path')); END $f$;
+         CREATE EVENT TRIGGER watcher ON ddl_command_start WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION watch.look()`,
+      );
+      try {
+        await tenants.setExtensions(instance.names, ['pageinspect'], [], step());
+        const seen = await sql(inside, 'SELECT DISTINCT path FROM watch.seen');
+        expect(seen).toEqual([{ path: expect.stringMatching(/^x[a-z0-9]{19}, pg_temp$/) as string }]);
+        const where = `SELECT extnamespace::regnamespace::text AS at FROM pg_extension WHERE extname = 'pageinspect'`;
+        expect(await sql(inside, where)).toEqual([{ at: 'public' }]);
+        expect(await sql(inside, `SELECT FROM pg_namespace WHERE nspname ~ '^x'`)).toEqual([]);
+        await tenants.setExtensions(instance.names, [], ['pageinspect'], step());
+      } finally {
+        await sql(inside, 'DROP EVENT TRIGGER watcher; DROP SCHEMA watch CASCADE');
+        await servers.close();
+      }
+    });
+
     it('whose names the tenant has taken are refused with the reason', async () => {
       await sql(url, 'CREATE TYPE public.cube AS ENUM ()');
       await expect(set(['cube'], [])).rejects.toMatchObject({

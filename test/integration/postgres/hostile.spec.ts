@@ -67,6 +67,33 @@ describe('archives made elsewhere', () => {
     return outcome as { inspected: { leftOut: string[] }; leftOut: string[]; rows: number };
   };
 
+  it('get what needs the superuser before any of their statements, and only what plan and instance allow', async () => {
+    const powerful = await recoveryOn(cluster, { superuser: true });
+    const fails = EXECUTOR(
+      `IF current_database() !~ '^elsewhere' AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pageinspect') THEN RAISE 'it comes late'; END IF;`,
+    );
+    const watchful = await archive(
+      `${fails}; CREATE TABLE t (a text); INSERT INTO t VALUES ('x'); CREATE INDEX ON t (public.attack(a))`,
+    );
+    const foreign = await archive('CREATE EXTENSION pageinspect; CREATE TABLE t AS SELECT 1 AS a');
+    const put = async (file: string, allowed: string[], wanted: string[]) => {
+      const options = { allowedExtensions: ['pageinspect'], extensions: { allowed, wanted } };
+      const { shadow, rows } = await restore(powerful, instance.names, file, options);
+      await powerful.restores.dropRestorePoint('default', shadow.restorePoint, never);
+      return rows;
+    };
+    try {
+      await expect(put(foreign, [], [])).rejects.toMatchObject({
+        code: 'restore_failed',
+        message: expect.stringContaining('permission denied to create extension') as string,
+      });
+      expect(await put(foreign, ['pageinspect'], [])).toBe(1);
+      expect(await put(watchful, [], ['pageinspect'])).toBe(1);
+    } finally {
+      await powerful.close();
+    }
+  });
+
   it('run under the limit of temporary files that the living database has', async () => {
     const { database } = instance.names;
     await sql(cluster.superuserUrl(), `ALTER DATABASE ${database} SET temp_file_limit = 54321`);
