@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
+import { stripVTControlCharacters } from 'node:util';
 
-/** A program ended badly; `output` is the end of what it wrote. */
+/** A program ended badly; `output` is the end of what it wrote, with colours only for a terminal. */
 export class ProgramError extends Error {
   /** @param {string} message @param {string} output */
   constructor(message, output) {
     super(message);
-    this.output = output;
+    this.output = process.stdout.isTTY ? output : stripVTControlCharacters(output);
   }
 }
 

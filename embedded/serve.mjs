@@ -38,7 +38,7 @@ export async function serve({ config, dataFolder, embedded, env, watch }, lost, 
       const ended = broker.ended.then(() => /** @type {const} */ ('ended'));
       const others = [asked, lost, ...(changed ? [changed] : [])];
       const up = steps
-        .step('start the broker', () => Promise.race([broker.ready, ...others]))
+        .step('start the broker', () => Promise.race([broker.ready, ...others]), 'speaks')
         .catch((/** @type {unknown} */ error) => {
           if (!watch) throw error;
         });

@@ -19,6 +19,7 @@ export async function rebuiltAfterChange(steps, signal) {
     watch(join(PROJECT, path), { recursive: path === 'src' }, () => onChange()),
   );
   let onChange = () => {};
+  let faulty = false;
   try {
     for (;;) {
       await new Promise((/** @type {(value: void) => void} */ resolve) => {
@@ -27,11 +28,17 @@ export async function rebuiltAfterChange(steps, signal) {
       });
       signal.throwIfAborted();
       await wait(SETTLE);
-      if (isBuilt()) continue;
+      if (isBuilt()) {
+        if (faulty) steps.say('the sources are again as they were built');
+        faulty = false;
+        continue;
+      }
       try {
         await prepareCheckout(steps, signal);
         return;
       } catch (error) {
+        signal.throwIfAborted();
+        faulty = true;
         steps.say(error instanceof ProgramError ? error.output : String(error));
       }
     }

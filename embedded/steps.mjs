@@ -1,7 +1,7 @@
 /**
  * Prints one line per step, with its seconds.
  * @typedef {object} Steps
- * @property {<T>(name: string, work: () => Promise<T> | T) => Promise<T>} step
+ * @property {<T>(name: string, work: () => Promise<T> | T, speaks?: 'speaks') => Promise<T>} step `speaks`: the work prints lines of its own
  * @property {(line: string) => void} say
  */
 
@@ -13,11 +13,11 @@ export function createSteps() {
     say: (line) => {
       process.stdout.write(`${line}\n`);
     },
-    async step(name, work) {
+    async step(name, work, speaks) {
       const begun = performance.now();
       // Who looks on sees what takes its time; a file gets whole lines.
-      if (process.stdout.isTTY) process.stdout.write(`${name} …`);
-      const start = process.stdout.isTTY ? `\r${name}  ` : name;
+      if (process.stdout.isTTY) process.stdout.write(`${name} …${speaks ? '\n' : ''}`);
+      const start = process.stdout.isTTY && !speaks ? `\r${name}  ` : name;
       try {
         const result = await work();
         process.stdout.write(`${start}: ${seconds(begun)}\n`);

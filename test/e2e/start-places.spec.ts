@@ -1,5 +1,6 @@
-import { appendFileSync, cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { PROJECT } from '../../embedded/project.mjs';
 import { serverUser, serverUserReaches } from '../../embedded/server-user.mjs';
 import { run } from '../../embedded/run.mjs';
@@ -49,12 +50,21 @@ beforeAll(async () => {
 });
 
 describe('npm run dev in a path with spaces', () => {
+  // It builds the sources twice.
   it('starts, and after a change of the sources starts anew', async () => {
     starter = await npmStart({ cwd: checkout, dataDir: '', command: ['npm', 'run', 'dev'] });
     await starter.ready();
     const dataDir = join(checkout, '.data');
     const before = processesOf(dataDir);
-    appendFileSync(join(checkout, 'src', 'main.ts'), '// one more line\n');
+    const main = join(checkout, 'src', 'main.ts');
+    const good = readFileSync(main, 'utf8');
+    writeFileSync(main, `${good}const wrong: number = 'text';\n`);
+    await until('the fault', () => starter.output().includes('TS2322'), { limitMs: 100_000 });
+    expect(stripVTControlCharacters(starter.output())).toBe(starter.output());
+    writeFileSync(main, good);
+    await until('the good news', () => starter.output().includes('the sources are again as they were built'));
+    expect(processesOf(dataDir)).toEqual(before);
+    appendFileSync(main, '// one more line\n');
     await expectGone({ broker: before.broker });
     await until('the second broker', () => (starter.output().match(/Ctrl-C ends it/g) ?? []).length === 2, {
       limitMs: 100_000,
@@ -65,7 +75,7 @@ describe('npm run dev in a path with spaces', () => {
     expect(await paste(curlLines(starter.output())[1])).toMatchObject({ operations: [] });
     expect(await starter.stop('SIGTERM')).toBe(0);
     await expectGone(after);
-  });
+  }, 300_000);
 });
 
 describe('npm start in a terminal', () => {
@@ -78,6 +88,7 @@ describe('npm start in a terminal', () => {
     expect(starter.output()).toContain(platform);
     expect(starter.output()).toContain(admin);
     expect(starter.output()).not.toMatch(/^\{"level"/m);
+    expect(starter.output()).toMatch(/start the broker …\r?\n/);
     const processes = processesOf(dataDir);
     starter.child.stdin?.write('\x03');
     expect(await starter.ended).toBe(0);
