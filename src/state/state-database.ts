@@ -10,6 +10,8 @@ import { startFault, stateUnreachable, translated } from './state-errors.js';
 /** Any fixed number: brokers that start at once take turns at it. */
 const MIGRATION_LOCK = 7_203_115_902;
 
+const PING_HOLDS_MS = 1_000;
+
 /** Waits between attempts to connect, in ms; the last one repeats. */
 const BACK_OFF_MS = [200, 500, 1_000, 2_000, 5_000];
 
@@ -20,6 +22,8 @@ const BACK_OFF_MS = [200, 500, 1_000, 2_000, 5_000];
 @Injectable()
 export class StateDatabase {
   private readonly logger = new Logger(StateDatabase.name);
+  private pinging: Promise<void> | undefined;
+  private answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -43,9 +47,17 @@ export class StateDatabase {
     }
   }
 
-  /** Resolves when the database answers; rejects with `server_unreachable` within 10 s. */
-  async ping(): Promise<void> {
-    await this.dataSource.query('SELECT 1');
+  /**
+   * Resolves when the database answers; rejects with `server_unreachable` within 10 s. Several at once are one, and an
+   * answer of the last second serves: whoever may ask must not be able to take all connections.
+   */
+  ping(): Promise<void> {
+    if (performance.now() - this.answeredAt < PING_HOLDS_MS) return Promise.resolve();
+    this.pinging ??= this.dataSource
+      .query('SELECT 1')
+      .then(() => void (this.answeredAt = performance.now()))
+      .finally(() => (this.pinging = undefined));
+    return this.pinging;
   }
 
   async close(): Promise<void> {
