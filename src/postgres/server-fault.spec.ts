@@ -24,6 +24,13 @@ describe('errors of a server', () => {
     expect((fault as Error).message).not.toMatch(/SELECT|ECONN|\d{2}[0-9A-Z]{3}/);
   });
 
+  it('a certificate that is not trusted says where to trust it', () => {
+    expect(serverFault('blue', coded('DEPTH_ZERO_SELF_SIGNED_CERT'))).toMatchObject({
+      code: 'server_unreachable',
+      message: expect.stringContaining('servers[].ca') as string,
+    });
+  });
+
   it('what is known already, and what is not known at all, passes', () => {
     for (const error of [
       new BrokerError('cancelled', 'cancelled'),

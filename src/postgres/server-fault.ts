@@ -15,6 +15,7 @@ const RETRY_AFTER_S = 5;
 /** Node's codes, and those texts of the driver that stand for a lost connection. */
 const LOST =
   /^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_|ENOENT|EACCES|EADDRNOTAVAIL|ERR_SSL|ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH)/;
+const UNTRUSTED = /^(CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|ERR_TLS_CERT)/;
 const LOST_TEXT = /^(Connection terminated|Client has encountered|Client was closed|The server does not support SSL)/;
 
 /** SQLSTATE of a server's error, else Node's code, else an empty text. */
@@ -52,6 +53,7 @@ export function serverFault(server: string, error: unknown): unknown {
     new BrokerError('server_unreachable', message, { cause: error, retryAfter: RETRY_AFTER_S });
   const code = codeOf(error);
   if (error instanceof SilenceError) return fault(`server ${server} does not answer`);
+  if (UNTRUSTED.test(code)) return fault(`server ${server} shows a certificate that is not trusted (servers[].ca)`);
   if (isLost(error)) return fault(`server ${server} cannot be reached`);
   if (code.startsWith('28')) return fault(`server ${server} refuses the broker's own login`);
   if (code === '57014' || error instanceof SlowError) return fault(`server ${server} did not answer in time`);

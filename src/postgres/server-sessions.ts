@@ -109,7 +109,8 @@ export class ServerSessions {
       return session;
     } catch (error) {
       this.#open -= 1;
-      if (isLost(error)) this.#refuse(serverFault(this.server, error) as Error);
+      // Another login's host may be another one.
+      if (isLost(error) && connector === this.connector) this.#refuse(serverFault(this.server, error) as Error);
       this.#serve();
       throw error;
     }
