@@ -123,11 +123,13 @@ function targetOf(instance: ServiceInstance, offered: OfferedPlan | undefined, r
   const planId = request.plan_id ?? instance.planId;
   const parameters: InstanceParameters = { ...instance.parameters, ...request.parameters };
   const moves = planId !== instance.planId || Boolean(request.maintenance_info);
+  // Names alone change nothing on the server, whatever the operator has changed in the plan meanwhile.
+  const renames = !moves && !request.parameters;
   return {
     planId,
     parameters,
     fingerprint: instanceFingerprint(instance.serviceId, planId, parameters),
-    limits: offered?.plan.limits ?? instance.limits,
+    limits: renames ? instance.limits : (offered?.plan.limits ?? instance.limits),
     maintenanceVersion: moves ? (offered?.maintenanceVersion ?? null) : instance.maintenanceVersion,
     context: { ...instance.context, ...request.context },
   };

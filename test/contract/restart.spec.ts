@@ -15,7 +15,9 @@ const secondKey = { id: 'second', secret: randomBytes(32).toString('base64') };
 const firstKey = () => ({ id: 'first', secret: broker.home.encryptionKey });
 const newPassword = { username: 'platform-2', password: randomBytes(12).toString('hex') };
 
-const small = (version: string) => ({ id: SMALL, name: 'small', description: 'small', maintenance_info: { version } });
+const small = (version: string, limits: Json = {}) => ({
+  ...{ id: SMALL, name: 'small', description: 'small', limits, maintenance_info: { version } },
+});
 const other = { id: MEDIUM, name: 'other', description: 'another plan' };
 
 function catalogOf(...plans: Json[]): Json {
@@ -81,11 +83,22 @@ describe('started with a catalog without the plan, a new first key and a second 
 describe('started with a new version of the plan, without the old key and the old password', () => {
   beforeAll(() =>
     restarted({
-      ...catalogOf(small('2.0.0'), other),
+      ...catalogOf(small('2.0.0', { connections: 7 }), other),
       state: { encryption_keys: [secondKey] },
       platform: { credentials: [newPassword] },
     }),
   );
+
+  const limit = async () => {
+    const [row] = await broker.home.estate.state(`SELECT limits, context FROM service_instance WHERE id = 'kept'`);
+    return { connections: (row?.['limits'] as Json)['connections'], context: row?.['context'] };
+  };
+
+  it('a new name does not bring the new limits along', async () => {
+    const context = { platform: 'cloudfoundry', instance_name: 'kept by a new name' };
+    expectDone(await broker.platform.as(newPassword).update('kept', { plan_id: SMALL, context }), 200);
+    expect(await limit()).toMatchObject({ connections: undefined, context });
+  });
 
   it('the new version of maintenance_info is offered and taken by an update, and only that one', async () => {
     const platform = broker.platform.as(newPassword);
@@ -94,6 +107,7 @@ describe('started with a new version of the plan, without the old key and the ol
     expectRefused(await update('1.0.0'), 422, { error: 'MaintenanceInfoConflict' });
     expectDone(await update('2.0.0'), 200);
     expect((await platform.instance('kept')).body).toMatchObject({ maintenance_info: { version: '2.0.0' } });
+    expect(await limit()).toMatchObject({ connections: 7 });
   });
 
   it('what the new key sealed is read, what the old one sealed is a 500 that names the key', async () => {
