@@ -28,7 +28,6 @@ export const STATUS_OF = {
   too_large: 413,
   unsupported_media_type: 415,
   range_not_satisfiable: 416,
-  async_required: 422,
   concurrency: 422,
   maintenance_info_conflict: 422,
   not_supported: 422,

@@ -43,7 +43,7 @@ const ERROR_SCHEMAS: Schemas = {
     description: 'Service Broker Error (Open Service Broker API 2.17).',
     required: ['description'],
     properties: {
-      error: { type: 'string', enum: ['AsyncRequired', 'ConcurrencyError', 'MaintenanceInfoConflict'] },
+      error: { type: 'string', enum: ['ConcurrencyError', 'MaintenanceInfoConflict'] },
       description: { type: 'string', example: 'service_id: expected a text' },
       instance_usable: { type: 'boolean' },
       update_repeatable: { type: 'boolean' },

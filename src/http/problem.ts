@@ -20,7 +20,6 @@ export interface Asked {
 
 /** The error words that the Open Service Broker API 2.17 defines (Service Broker Errors). */
 const WORDS: Partial<Record<ErrorCode, string>> = {
-  async_required: 'AsyncRequired',
   concurrency: 'ConcurrencyError',
   operation_in_progress: 'ConcurrencyError',
   maintenance_info_conflict: 'MaintenanceInfoConflict',

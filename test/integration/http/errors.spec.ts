@@ -14,7 +14,6 @@ describe('errors within /v2', () => {
     ['unknown_instance', 404, undefined],
     ['conflict', 409, undefined],
     ['api_version', 412, undefined],
-    ['async_required', 422, 'AsyncRequired'],
     ['concurrency', 422, 'ConcurrencyError'],
     ['operation_in_progress', 422, 'ConcurrencyError'],
     ['maintenance_info_conflict', 422, 'MaintenanceInfoConflict'],
