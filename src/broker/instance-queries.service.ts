@@ -66,7 +66,10 @@ function stateOf(operation: Operation, instance: ServiceInstance | null): LastOp
   switch (operation.state) {
     case 'queued':
     case 'running':
-      return { state: 'in progress', ...(operation.phase !== null && { description: operation.phase }) };
+      return {
+        state: 'in progress',
+        ...(operation.phase !== null && { description: operation.phase.replaceAll('_', ' ') }),
+      };
     case 'succeeded':
       return { state: 'succeeded' };
     case 'cancelled':

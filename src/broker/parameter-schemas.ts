@@ -1,6 +1,5 @@
 import { type ErrorObject, type ValidateFunction } from 'ajv';
 import { type CatalogPlan } from '../config/catalog.js';
-import { TRUSTED_EXTENSIONS } from '../config/default-catalog.js';
 import { compileSchema } from '../config/plan-schema.js';
 import { BrokerError } from '../errors.js';
 
@@ -15,7 +14,7 @@ const DRAFT_04 = { $schema: 'http://json-schema.org/draft-04/schema#', type: 'ob
 
 /** The extensions that instances of a plan may ask for. */
 export function allowedExtensions(plan: CatalogPlan): string[] {
-  return plan.limits.extensions ?? TRUSTED_EXTENSIONS;
+  return plan.limits.extensions;
 }
 
 /** The parameter schemas of a plan as the catalog shows them: its own, else those of what the broker understands. */
@@ -89,7 +88,8 @@ function instanceProperties(plan: CatalogPlan) {
       uniqueItems: true,
       // Draft-04 wants an enum to have a member: a plan without extensions allows the empty list only.
       ...(allowed.length > 0 ? { items: { type: 'string', enum: allowed } } : { maxItems: 0 }),
-      description: 'Extensions to have in the database; in an update the whole new list',
+      description:
+        'Extensions to have in the database; in an update the whole new list; what the application created itself stays',
     },
     locale: {
       type: 'string',
@@ -110,9 +110,17 @@ function faultOf(error: ErrorObject, schema: JsonSchema): string {
       return `${at}: expected one of ${(error.params['allowedValues'] as unknown[]).map(String).join(', ')}`;
     case 'type':
       return `${at}: expected ${String(error.params['type'])}`;
+    case 'pattern':
+      return `${at}: expected ${expectedBy(error)}`;
     default:
       return `${at}: ${error.message ?? 'not allowed'}`;
   }
+}
+
+/** What the field's description allows goes before its pattern, which few can read. */
+function expectedBy({ parentSchema, params }: ErrorObject): string {
+  const said: unknown = parentSchema?.['description'];
+  return typeof said === 'string' ? said : `a text that matches ${String(params['pattern'])}`;
 }
 
 function known(schema: JsonSchema): string | undefined {

@@ -22,7 +22,9 @@ export function planSchemaFault(schema: Record<string, unknown>): string | undef
 
 /** Compiles a draft-04 schema to a function that checks a value and keeps the errors on itself. */
 export function compileSchema(schema: Record<string, unknown>) {
-  return new AjvDraft04.default({ allErrors: true, strict: false, validateFormats: false }).compile(schema);
+  return new AjvDraft04.default({ allErrors: true, strict: false, validateFormats: false, verbose: true }).compile(
+    schema,
+  );
 }
 
 function externalReference(node: unknown): string | undefined {

@@ -204,6 +204,9 @@ export class OperationExecutor {
   }
 
   private log(run: OperationRun, what: string, error: unknown): void {
+    // A server that is away, say, is no fault of the broker's, and its stack tells nobody anything.
+    if (error instanceof BrokerError)
+      return this.logger.warn(`${describe(run)} ${what}: ${error.code}: ${error.message}`);
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.logger.error(`${describe(run)} ${what}`, text);
   }
