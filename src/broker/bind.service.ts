@@ -5,6 +5,7 @@ import { BindingStore, type NewBinding } from '../instances/binding-store.js';
 import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
 import { type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
+import { PostgresServers } from '../postgres/postgres-servers.js';
 import { BindingDraft, fingerprintOf } from './binding-draft.js';
 import { BindingWork, CALL_LIMIT_MS } from './binding-work.js';
 import { ServiceCatalog } from './catalog.js';
@@ -30,6 +31,7 @@ export class BindService {
     private readonly bindings: BindingStore,
     private readonly drafts: BindingDraft,
     private readonly work: BindingWork,
+    private readonly servers: PostgresServers,
   ) {}
 
   /** The primary key decides between calls at the same moment; who loses waits for what the winner makes. */
@@ -47,7 +49,7 @@ export class BindService {
   /** Null: the id is taken, or the instance is at work. A repeated call may name a predecessor that is gone by now. */
   async #insert(instance: ServiceInstance, id: string, request: BindRequest): Promise<Bound | null> {
     if (request.predecessor_binding_id && (await this.bindings.find(instance.id, id)) !== null) return null;
-    this.work.assertServer(instance);
+    this.servers.assertConfigured(instance.server);
     const draft = await this.drafts.draw(instance, id, request);
     const begun = instance.state === 'ready' ? await this.bindings.begin(draft) : null;
     return begun === null ? null : this.#make(begun, draft);
@@ -63,17 +65,11 @@ export class BindService {
     return existing === null ? null : this.#goOn(instance, existing);
   }
 
-  async #instance(instanceId: string, { service_id, plan_id }: BindRequest): Promise<ServiceInstance> {
+  async #instance(instanceId: string, request: BindRequest): Promise<ServiceInstance> {
     const instance = await this.instances.find(instanceId);
-    // A plan that left the catalog still binds: only ids that are not the instance's own are looked up.
-    if (service_id !== instance?.serviceId || plan_id !== instance.planId) {
-      this.catalog.get(service_id, plan_id);
-      if (instance === null) throw unknownInstance();
-      const field = service_id === instance.serviceId ? 'plan_id' : 'service_id';
-      const own = field === 'plan_id' ? instance.planId : instance.serviceId;
-      throw new BrokerError('invalid_request', `${field}: expected ${own}, which this instance is of`);
-    }
-    if (instance.state === 'failed') throw unknownInstance();
+    if (instance === null) this.catalog.get(request.service_id, request.plan_id);
+    else this.catalog.assertOf(instance, request);
+    if (instance === null || instance.state === 'failed') throw unknownInstance();
     return instance;
   }
 

@@ -39,11 +39,6 @@ export class BindingWork {
     @Inject(BROKER_IDENTITY) private readonly identity: BrokerIdentity,
   ) {}
 
-  /** @throws BrokerError `server_unreachable` where the instance's server left the configuration */
-  assertServer(instance: ServiceInstance): void {
-    this.servers.endpoint(instance.server);
-  }
-
   /**
    * From binding to ready. What fails is taken back: at once, or where the server cannot be reached, later.
    * @param instance as it is since this broker holds the binding: before, it could be updated

@@ -63,7 +63,7 @@ export class ServiceCatalog {
 
   /**
    * Checks the ids that come with a call on something that exists. Its plan may be another one of the service, since a
-   * platform that missed the answer to an update remembers the former plan, and must still be able to delete.
+   * platform that missed the answer to an update remembers the former plan, and must still be able to bind and delete.
    * @throws BrokerError `invalid_request` naming `service_id` or `plan_id`
    */
   assertOf(

@@ -37,6 +37,11 @@ export class PostgresServers {
     return server;
   }
 
+  /** @throws BrokerError server_unreachable for a name that the configuration no longer holds. */
+  assertConfigured(name: string): void {
+    this.server(name);
+  }
+
   health(): Promise<ServerHealth[]> {
     return Promise.all([...this.#servers.values()].map((server) => server.health()));
   }

@@ -2,7 +2,7 @@ import { expectDone, expectRefused } from '../support/answers.js';
 import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type Answer } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
-import { credentialsOf, later, type Platform } from '../support/platform.js';
+import { credentialsOf, later, MEDIUM, type Platform } from '../support/platform.js';
 import { session, sql } from '../support/sql.js';
 
 let cluster: Cluster;
@@ -79,6 +79,13 @@ describe('PUT binding', () => {
     ['with a predecessor that is no text', { predecessor_binding_id: 5 }, /predecessor_binding_id/],
   ])('%s is 400 and names it', async (_what, body, says) => {
     await refusedAndUnchanged(() => platform.bind('i', 'refused', body), 400, says);
+  });
+
+  it('with another plan of the service, as a platform that missed the answer to an update remembers it, is 201', async () => {
+    const before = { plan_id: MEDIUM };
+    expectDone(await platform.bind('i', 'of-before', before), 201);
+    expectDone(await platform.bind('i', 'of-before', before), 200);
+    expectDone(await platform.unbind('i', 'of-before', before), 200);
   });
 
   it('without an app is a service key', async () => {
