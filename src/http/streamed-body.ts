@@ -64,7 +64,9 @@ function begin({ raw }: FastifyRequest, reply: FastifyReply): BrokerError | unde
   reply.raw.once('finish', () => {
     if (raw.complete) return;
     raw.resume();
-    setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
+    // Once it has come to its end the connection is good for further calls.
+    const late = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
+    raw.once('close', () => clearTimeout(late));
   });
   const type = (raw.headers['content-type'] ??= OCTETS);
   const encoding = raw.headers['content-encoding'] ?? 'identity';

@@ -11,6 +11,7 @@ import { createHttpApp } from '../../../src/http/http-app.js';
 import { HttpModule } from '../../../src/http/http.module.js';
 import { Lifecycle } from '../../../src/http/lifecycle.js';
 import { createLog } from '../../../src/http/log.js';
+import { StreamedBody } from '../../../src/http/streamed-body.js';
 import { HttpClient } from '../../support/client.js';
 
 export const draw = () => randomBytes(12).toString('hex');
@@ -79,6 +80,13 @@ class AdminController {
       details: { operation_id: 'o' },
       retryAfter: 7,
     });
+  }
+
+  /** Refuses before it has read the body. */
+  @Put('streams/:id')
+  @StreamedBody()
+  refuse() {
+    throw new BrokerError('unknown_instance', 'there is no such instance');
   }
 
   /** Answers when `slow` is released. */

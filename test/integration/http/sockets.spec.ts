@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { PASSWORDS, type SmallApp, startSmallApp } from './small-app.js';
+import { basic } from '../../support/client.js';
+import { until } from '../../support/until.js';
+import { PASSWORDS, slow, type SmallApp, startSmallApp } from './small-app.js';
 
 let small: SmallApp;
 beforeAll(async () => {
@@ -50,6 +52,42 @@ it('keeps a connection for further requests', async () => {
   const one = 'GET /open HTTP/1.1\r\nhost: x\r\n\r\n';
   const last = 'GET /open HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
   expect((await exchange(one + one + last)).match(/HTTP\/1\.1 200/g)).toHaveLength(3);
+});
+
+describe('a call that is answered before its body has come', () => {
+  const realTimeout = globalThis.setTimeout;
+  const hurried = (work: () => void, ms = 0) => realTimeout(work, ms / 50);
+  beforeEach(() => void Object.assign(globalThis, { setTimeout: hurried }));
+  afterEach(() => void Object.assign(globalThis, { setTimeout: realTimeout }));
+
+  async function refused() {
+    const socket = connect(Number(new URL(small.url).port), '127.0.0.1');
+    const said = { text: '' };
+    const closed = once(socket, 'close');
+    socket.setEncoding('utf8').on('data', (chunk: string) => (said.text += chunk));
+    socket.on('error', () => undefined);
+    const authorization = basic({ username: 'admin', password: PASSWORDS.admin[0] ?? '' });
+    const head = `host: x\r\nauthorization: ${authorization}\r\n`;
+    socket.write(`PUT /streams/1 HTTP/1.1\r\n${head}content-length: 10\r\n\r\nhalf `);
+    await until('the answer', () => said.text.startsWith('HTTP/1.1 404 '));
+    return { socket, said, head, closed };
+  }
+
+  it('leaves the connection to further ones once the body has come, however long they take', async () => {
+    const { socket, said, head, closed } = await refused();
+    socket.write(`wholeGET /slow HTTP/1.1\r\n${head}connection: close\r\n\r\n`);
+    await until('the next call', () => slow.length > 0);
+    await new Promise<void>((resolve) => setTimeout(resolve, 6_000));
+    for (const release of slow.splice(0)) release();
+    await closed;
+    expect(said.text).toMatch(/HTTP\/1\.1 200 [\s\S]*\{"slow":true\}$/);
+  });
+
+  it('loses its connection when the body does not come', async () => {
+    const { said, closed } = await refused();
+    await closed;
+    expect(said.text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
 });
 
 it('believes a trusted proxy about where a call comes from', async () => {
