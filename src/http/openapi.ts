@@ -31,7 +31,7 @@ const ERROR_SCHEMAS: Schemas = {
       },
       allowed_methods: { type: 'array', items: { type: 'string' }, description: 'With `method_not_allowed`.' },
       size_bytes: { type: 'integer', description: 'With `range_not_satisfiable`: of the whole.' },
-      missing_bytes: { type: 'integer', description: 'With `spool_full` and `storage_full`, where it is known.' },
+      missing_bytes: { type: 'integer', description: 'With `spool_full` and `server_full`, where it is known.' },
       node: { type: 'string', description: 'With `storage_unreachable`: the broker node that reaches it.' },
       max_bytes: { type: 'integer', description: 'With `too_large`, where it is known.' },
       differences: { type: 'array', items: { type: 'string' }, description: 'With `verification_failed`.' },

@@ -49,7 +49,7 @@ class OperationErrorDto {
   @ApiProperty() detail: string;
   @ApiPropertyOptional({ type: [String], description: 'With `restore_failed`: each of them.' }) errors?: string[];
   @ApiPropertyOptional({ type: [String], description: 'With `verification_failed`.' }) differences?: string[];
-  @ApiPropertyOptional({ description: 'With `spool_full` and `storage_full`, where it is known.' })
+  @ApiPropertyOptional({ description: 'With `spool_full` and `server_full`, where it is known.' })
   missing_bytes?: number;
   @ApiPropertyOptional({ description: 'With `storage_unreachable`: the broker node that reaches it.' }) node?: string;
   @ApiPropertyOptional({ description: 'With `too_large`, where it is known.' }) max_bytes?: number;

@@ -1,6 +1,8 @@
-import { expectProblem, makeBackup, tenantOf } from '../support/backups.js';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expectProblem, fill, makeBackup, tenantOf } from '../support/backups.js';
 import { type RunningBroker, startBroker } from '../support/broker.js';
-import { type Call, type Json } from '../support/client.js';
+import { type Answer, type Call, type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { type Described, described } from '../support/described.js';
 import { session } from '../support/sql.js';
@@ -81,4 +83,62 @@ it('says what the answers about restores, undos and uploads are', async () => {
     api.expect(method, UPLOAD, await send('x', archive, wrong));
     api.expect(method, UPLOAD, await upload(broker, ['none', 'x'], archive, {}, method));
   }
+});
+
+describe('the further members of errors, in the answer and in the operation', () => {
+  const RESTORE = '/restore_instance/{instance_id}/{backup_name}';
+  const BACKUP = '/backup_instance/{instance_id}';
+  const OPERATION = '/operations/{id}';
+
+  async function expectMembers(method: string, path: string, answer: Answer, code: string, members: Json) {
+    expectProblem(answer, Number(answer.status), code);
+    api.expect(method, path, answer);
+    expect(answer.body).toMatchObject(members);
+    const kept = await broker.admin.get(`/operations/${String(answer.body['operation_id'])}`);
+    api.expect('GET', OPERATION, kept);
+    expect(kept.body['error']).toMatchObject({ code, ...members });
+  }
+
+  const post = (path: string) => broker.admin.send('POST', path);
+  const texts = (pattern: RegExp) => expect.arrayContaining([expect.stringMatching(pattern)]) as string[];
+
+  it('errors of a restore', async () => {
+    await broker.platform.provision('bad');
+    const archive = await foreignArchive(
+      cluster,
+      `CREATE FUNCTION bad(i int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+         RETURN pg_read_file('/etc/hostname') IS NOT NULL; END $$;
+       CREATE TABLE escaping (i int CHECK (bad(i))); INSERT INTO escaping VALUES (1)`,
+    );
+    expect((await upload(broker, ['bad', 'bad'], archive)).status).toBe(201);
+    const answer = await post('/restore_instance/bad/bad');
+    await expectMembers('POST', RESTORE, answer, 'restore_failed', { errors: texts(/pg_read_file/) });
+  });
+
+  it('differences to the manifest', async () => {
+    const tenant = await tenantOf(broker, cluster, 'counted');
+    await tenant.run('CREATE TABLE t AS SELECT 1 AS i');
+    await makeBackup(broker, 'counted', { name: 'a' });
+    const manifest = join(broker.home.dataDir, 'backups', 'counted', 'a.json');
+    await writeFile(manifest, (await readFile(manifest, 'utf8')).replace(/"public\.t": 1/, '"public.t": 7'));
+    const answer = await post('/restore_instance/counted/a');
+    await expectMembers('POST', RESTORE, answer, 'verification_failed', {
+      differences: texts(/public\.t: 7 expected/),
+    });
+  });
+
+  it('bytes that are missing, and the size of what is shorter than a range', async () => {
+    const big = await tenantOf(broker, cluster, 'big');
+    const range = { headers: { range: 'bytes=99999999-' } };
+    const short = await broker.admin.get('/download_backup/one/a', range);
+    expectProblem(short, 416, 'range_not_satisfiable');
+    api.expect('GET', '/download_backup/{instance_id}/{backup_name}', short);
+    expect(short.body['size_bytes']).toEqual(expect.any(Number));
+    await fill(cluster, big, 4);
+    await broker.stop();
+    broker = await startBroker({ home: broker.home, config: { spool: { max_bytes: '1MiB' } } });
+    const answer = await makeBackup(broker, 'big');
+    const missing = expect.any(Number) as number;
+    await expectMembers('POST', BACKUP, answer, 'spool_full', { missing_bytes: missing });
+  });
 });
