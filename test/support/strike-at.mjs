@@ -3,7 +3,7 @@
  * process exactly there, and several flows at once. Moments are statements, requests to other services, operations on
  * files, and ends of programs; each is one line of text. `{ strike }` of the parent names one by a pattern; the answer
  * is `{ struck: text }` when it has come. `before`: it does not happen; `after`: it has happened, and the broker does
- * not hear of it. `{ release }` lets all of them go on.
+ * not hear of it. `{ release }` lets all of them go on. `{ leap: ms }` sets the clock forward.
  */
 import childProcess from 'node:child_process';
 import fs from 'node:fs/promises';
@@ -22,7 +22,8 @@ let met = 0;
 let seen = [''];
 
 process.on('message', (message) => {
-  const asked = /** @type {{ strike?: Strike, release?: boolean, report?: boolean }} */ (message);
+  const asked = /** @type {{ strike?: Strike, release?: boolean, report?: boolean, leap?: number }} */ (message);
+  if (asked.leap !== undefined) leap(asked.leap);
   if (asked.release) {
     release();
     holdAnew();
@@ -36,6 +37,12 @@ process.on('message', (message) => {
 });
 // The broker alone decides whether it listens to its parent until the end.
 process.channel?.unref();
+
+/** @param {number} ms */
+function leap(ms) {
+  const { now } = Date;
+  Date.now = () => now() + ms;
+}
 
 /**
  * @param {string} text

@@ -21,6 +21,12 @@ export interface Lane {
   means?: () => void;
 }
 
+/** Of these, another one at each call: what has just been struck need not be so again. */
+export function takingTurns(among: Inhabitant[]): () => Inhabitant {
+  let turn = 0;
+  return () => among[turn++ % among.length] as Inhabitant;
+}
+
 /**
  * Brings every flow to its moment, kills the broker (-9), starts it again, and sees how each operation ends and that
  * exactly what must be there is there.
@@ -60,6 +66,7 @@ async function allCancelled(world: World, lanes: Lane[]): Promise<boolean> {
 
 /** Gives the calls, which break off with the broker. */
 export async function allAtTheirMoments(world: World, lanes: Lane[]): Promise<Promise<unknown>[]> {
+  expect(lanes).not.toEqual([]);
   const calls: Promise<unknown>[] = [];
   const not: string[] = [];
   for (const lane of lanes) {
@@ -95,7 +102,10 @@ export async function expectEnds(world: World, lanes: Lane[]): Promise<void> {
     if (end !== 'none') expect({ at: String(at), state, error }).toMatchObject({ at: String(at), state: end });
     means?.();
   }
-  await expectWhole(world);
+  await expectWhole(
+    world,
+    lanes.map(({ inhabitant }) => inhabitant),
+  );
 }
 
 /** Orders the broker to stand still at the moment; the answer tells whether it does by now. */

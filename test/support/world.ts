@@ -33,13 +33,22 @@ export interface World {
 
 const PRELOAD = join(import.meta.dirname, 'strike-at.mjs');
 
-/** @param settings of the server */
-export async function makeWorld(config: Json = {}, settings: Record<string, string> = {}): Promise<World> {
+export interface WorldOptions {
+  /** Its `storages` come beside `s3`. */
+  config?: Json;
+  /** Settings of the server. */
+  settings?: Record<string, string>;
+  /** Where the state database is; the server of the instances unless given. */
+  stateCluster?: Cluster;
+}
+
+export async function makeWorld({ config = {}, settings = {}, ...state }: WorldOptions = {}): Promise<World> {
   const [cluster, s3] = await Promise.all([startCluster(settings), startS3Server()]);
   const bucket = await s3.makeBucket();
-  const home = await brokerHome({ cluster });
-  const storages = [s3Storage(s3, bucket)];
-  home.config = merged({ ...home.config, operations: { parallel: 16, grace: '2s' }, storages }, config);
+  const home = await brokerHome({ cluster, ...state });
+  const storages = [s3Storage(s3, bucket), ...((config['storages'] as Json[] | undefined) ?? [])];
+  const own = { ...home.config, operations: { parallel: 16, grace: '2s' } };
+  home.config = { ...merged(own, config), storages };
   const broker = await spawnBroker({ home, preload: [PRELOAD] });
   return { cluster, s3, bucket, broker, inhabitants: new Map() };
 }
@@ -73,12 +82,16 @@ export async function change({ cluster }: World, inhabitant: Inhabitant): Promis
   inhabitant.live = await checksum(cluster, inhabitant.database);
 }
 
-/** Exactly what must be there is there: once nothing is at work any more. */
-export async function expectWhole(world: World): Promise<void> {
+/**
+ * Exactly what must be there is there: once nothing is at work any more.
+ * @param looked whose rows and archives are read; all unless given
+ */
+export async function expectWhole(world: World, looked?: Inhabitant[]): Promise<void> {
   await quiet(world);
   const { cluster, broker, inhabitants } = world;
   const look = await broker.home.estate.look();
   const all = [...inhabitants.values()];
+  const read = looked ?? all;
   const points = await broker.home.estate.state('SELECT instance_id, database FROM restore_point');
   expect(points.map((row) => row['instance_id']).sort()).toEqual(idsOf(all.filter(({ point }) => point)));
   expect(look.instances.map(({ id }) => id)).toEqual(idsOf(all));
@@ -86,12 +99,15 @@ export async function expectWhole(world: World): Promise<void> {
   expect(look.databases).toEqual(databases.sort());
   const roles = look.instances.flatMap((row) => [row['owner_role'], row['connect_role'], row['reader_role']]);
   expect(look.roles).toEqual([...roles, ...look.bindings.map(({ role }) => role)].map(String).sort());
-  for (const { id, database, live, point } of all) {
+  for (const { id, database, live, point } of read) {
     expect({ id, sums: await checksum(cluster, database) }).toEqual({ id, sums: live });
     const kept = points.find((row) => row['instance_id'] === id)?.['database'];
     if (point) expect({ id, sums: await checksum(cluster, String(kept)) }).toEqual({ id, sums: point });
   }
-  await expectBackups(world);
+  await expectBackups(
+    world,
+    read.map(({ id }) => id),
+  );
   expect(await programs(cluster)).toEqual([]);
   const runners = await sql(
     cluster.superuserUrl(),
@@ -118,8 +134,12 @@ async function quiet({ broker }: World): Promise<void> {
   });
 }
 
+/** Longer than clocks may differ, in ms. */
+const SKEW_MS = 60_000;
+
 /** Half-written uploads and files that nobody had written down go a while later: clocks may differ. */
 export async function expectSwept({ broker, s3, bucket }: World): Promise<void> {
+  broker.child.send({ leap: SKEW_MS });
   const found = async () => {
     const { local, uploads = [] } = await things(broker, { server: s3, name: bucket });
     return [...local.filter((name) => !/\.(dump|json)$/.test(name)), ...uploads];
@@ -141,7 +161,7 @@ function placeOf({ storage, instance_id, name }: BackupRow, root: string = stora
 }
 
 /** Archives, manifests and catalogue say the same, and nothing else is there. */
-async function expectBackups({ broker, s3, bucket, inhabitants }: World): Promise<void> {
+async function expectBackups({ broker, s3, bucket, inhabitants }: World, read: string[]): Promise<void> {
   const rows = (await broker.home.estate.state('SELECT * FROM backup')) as unknown as BackupRow[];
   const expected = [...inhabitants.values()].flatMap(({ id, backups }) =>
     [...backups].map(([name, storage]) => `${storage}/${id}/${name} available`),
@@ -156,7 +176,7 @@ async function expectBackups({ broker, s3, bucket, inhabitants }: World): Promis
   );
   const files = rows.flatMap((row) => ['dump', 'json'].map((end) => `${placeOf(row)}.${end}`));
   expect(found.flat().sort()).toEqual(files.sort());
-  for (const row of rows) {
+  for (const row of rows.filter(({ instance_id }) => read.includes(instance_id))) {
     const place = placeOf(row, folders[row.storage]);
     const [archive, manifest] = await Promise.all([readFile(`${place}.dump`), readFile(`${place}.json`, 'utf8')]);
     const { sha256, size_bytes } = (JSON.parse(manifest) as { archive: Json }).archive;
