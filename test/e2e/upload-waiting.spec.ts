@@ -64,7 +64,7 @@ it('backups wait in the spool while their storage is away', async () => {
   away = Date.now();
   world.broker.child.send({ release: true });
   for (const inhabitant of all) {
-    const waits = async () => (await newest(inhabitant))['next_try_at'] != null && newest(inhabitant);
+    const waits = async () => Boolean((await newest(inhabitant))['next_try_at']) && newest(inhabitant);
     expect(await until('the first failure', waits)).toMatchObject({
       state: 'running',
       phase: 'uploading',
