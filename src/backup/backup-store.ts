@@ -118,13 +118,13 @@ export class BackupStore {
 
   /**
    * Notes since when the instances of backups are gone. Only a deprovision that is known tells: backups that were
-   * found in a storage by an empty catalogue stay.
+   * found in a storage by an empty catalogue stay. What a rescan finds later counts from then on.
    */
   async noteOrphans(): Promise<void> {
     await this.source.query(`
       UPDATE backup SET orphaned_at = gone.at FROM (
-        SELECT instance_id, name, (SELECT max(finished_at) FROM operation
-            WHERE operation.instance_id = backup.instance_id AND kind = 'deprovision' AND state = 'succeeded') AS at
+        SELECT instance_id, name, (SELECT greatest(max(finished_at), backup.recorded_at) FROM operation
+            WHERE operation.instance_id = backup.instance_id AND kind = 'deprovision' AND state = 'succeeded' HAVING count(*) > 0) AS at
         FROM backup WHERE orphaned_at IS NULL
           AND NOT EXISTS (SELECT FROM service_instance WHERE id = backup.instance_id)) gone
       WHERE backup.instance_id = gone.instance_id AND backup.name = gone.name AND gone.at IS NOT NULL`);

@@ -205,6 +205,22 @@ describe('another broker, with a folder of its own', () => {
 });
 
 describe('after the deprovision', () => {
+  it('what a rescan finds is kept from the rescan on, however long ago the deprovision was', async () => {
+    await tenantOf(broker, cluster, 'three');
+    await makeBackup(broker, 'three', { name: 'found' });
+    await broker.platform.deprovision('three');
+    const state = (text: string) => broker.home.estate.state(text);
+    await state(`UPDATE operation SET finished_at = now() - interval '29 days' WHERE instance_id = 'three'`);
+    await state(`DELETE FROM backup WHERE instance_id = 'three'`);
+    await broker.admin.send('POST', '/storages/local/rescan');
+    const noted = () =>
+      state(`SELECT orphaned_at = recorded_at AS late FROM backup
+      WHERE instance_id = 'three' AND orphaned_at IS NOT NULL`);
+    await until('it is noted', async () => (await noted()).length > 0);
+    expect(await noted()).toEqual([{ late: true }]);
+    expect(await listed('three')).toEqual(['found available']);
+  });
+
   it('backups stay for the time that is configured, then they go with their manifests', async () => {
     await broker.platform.deprovision('one');
     expect(await listed('one')).toEqual(['c available', 'b available']);
