@@ -16,6 +16,7 @@ module.exports = {
     only('http', ['config', 'auth']),
     only('postgres', ['config']),
     only('storage', ['config', 'auth', 'http']),
+    only('audit', ['config', 'auth', 'http', 'state']),
     only('instances', ['config', 'auth', 'state']),
     only('operations', ['config', 'auth', 'http', 'state']),
     only('broker', ['config', 'auth', 'http', 'instances', 'operations', 'postgres']),

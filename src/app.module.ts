@@ -1,4 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { AuditModule } from './audit/audit.module.js';
 import { RestoreModule } from './backup/restore.module.js';
 import { BrokerModule } from './broker/broker.module.js';
 import { BrokerConfigModule } from './config/config.module.js';
@@ -11,7 +12,16 @@ import { StateModule } from './state/state.module.js';
 import { StorageModule } from './storage/storage.module.js';
 
 @Module({
-  imports: [HttpModule, StateModule, OperationsModule, StorageModule, BrokerModule, RestoreModule, HealthModule],
+  imports: [
+    HttpModule,
+    StateModule,
+    AuditModule,
+    OperationsModule,
+    StorageModule,
+    BrokerModule,
+    RestoreModule,
+    HealthModule,
+  ],
 })
 export class AppModule {
   static for(config: BrokerConfig, identity: BrokerIdentity): DynamicModule {

@@ -2,11 +2,14 @@ import { type Server } from 'node:https';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type DestinationStream, type Logger } from 'pino';
 import { AppModule } from './app.module.js';
+import { installAudit } from './audit/audit-hooks.js';
+import { AuditStore } from './audit/audit-store.js';
+import { AuditUpkeep } from './audit/audit-upkeep.js';
 import { BackupJanitor } from './backup/backup-janitor.js';
 import { RestoreUpkeep } from './backup/restore-upkeep.js';
 import { ConfigurationCheck } from './broker/configuration-check.js';
 import { BrokerJanitor } from './broker/janitor.js';
-import { unusedKeys } from './config/coming.js';
+import { unusedKeys } from './config/cloud-controller.js';
 import { type BrokerIdentity } from './config/identity.js';
 import { type BrokerConfig } from './config/schema.js';
 import { createHttpApp } from './http/http-app.js';
@@ -50,6 +53,7 @@ export async function createApp(
   const unused = unusedKeys(config);
   if (unused.length > 0) log.warn(`configured, but not in use yet: ${unused.join(', ')}`);
   const app = await createHttpApp(AppModule.for(config, identity), config.http, log);
+  installAudit(app.getHttpAdapter().getInstance(), app.get(AuditStore, { strict: false }), log);
   return new RunningBroker(app, config, log);
 }
 
@@ -64,6 +68,7 @@ class RunningBroker implements BrokerApp {
   readonly #janitor: BrokerJanitor;
   readonly #backups: BackupJanitor;
   readonly #restores: RestoreUpkeep;
+  readonly #audit: AuditUpkeep;
 
   constructor(
     readonly app: NestFastifyApplication,
@@ -77,6 +82,7 @@ class RunningBroker implements BrokerApp {
     this.#janitor = app.get(BrokerJanitor, { strict: false });
     this.#backups = app.get(BackupJanitor, { strict: false });
     this.#restores = app.get(RestoreUpkeep, { strict: false });
+    this.#audit = app.get(AuditUpkeep, { strict: false });
     const begun = new Promise<void>((resolve) => (this.#begin = resolve));
     this.ready = begun.then(() => this.#start());
     this.ready.catch(() => undefined);
@@ -120,6 +126,7 @@ class RunningBroker implements BrokerApp {
     this.#janitor.start();
     this.#restores.start();
     this.#backups.start();
+    this.#audit.start();
     this.#lifecycle.markReady();
     this.log.info('ready');
   }
@@ -133,7 +140,7 @@ class RunningBroker implements BrokerApp {
     await Promise.all([
       this.#lifecycle.drained(this.config.operations.grace),
       this.#operations.stop(),
-      ...[this.#janitor, this.#backups, this.#restores].map((each) => each.stop()),
+      ...[this.#janitor, this.#backups, this.#restores, this.#audit].map((each) => each.stop()),
     ]);
     if (!(await this.#lifecycle.drained(ANSWER_MS)))
       this.log.warn('some requests were still running after the grace period');

@@ -48,6 +48,7 @@ export const STATUS_OF = {
   storage_missing: 502,
   storage_failed: 502,
   server_unreachable: 503,
+  controller_unreachable: 503,
   starting: 503,
   stopping: 503,
   server_full: 507,
@@ -69,6 +70,8 @@ export interface BrokerErrorOptions {
   details?: Record<string, string | number | boolean | string[]>;
   /** Seconds after which a new try makes sense; becomes the `Retry-After` header. */
   retryAfter?: number;
+  /** With `unauthenticated`: the `WWW-Authenticate` headers. */
+  challenges?: string[];
 }
 
 /**
@@ -79,6 +82,7 @@ export class BrokerError extends Error {
   override readonly name = 'BrokerError';
   readonly details: NonNullable<BrokerErrorOptions['details']>;
   readonly retryAfter: number | undefined;
+  readonly challenges: readonly string[] | undefined;
 
   constructor(
     readonly code: ErrorCode,
@@ -88,9 +92,15 @@ export class BrokerError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.details = options.details ?? {};
     this.retryAfter = options.retryAfter;
+    this.challenges = options.challenges;
   }
 
   get status(): number {
     return STATUS_OF[this.code];
   }
+}
+
+/** What does not exist, or, to who may not see it, as if it did not. */
+export function unknownInstance(): BrokerError {
+  return new BrokerError('unknown_instance', 'there is no service instance of this id');
 }

@@ -1,10 +1,7 @@
-import { RouteConfig } from '@nestjs/platform-fastify';
+import { addRouteSettings } from './route-settings.js';
 
 /** Who may call a route: the platform (Open Service Broker API), the admins, or anybody. */
 export type RealmName = 'platform' | 'admin' | 'public';
-
-/** Where `RouteConfig` of @nestjs/platform-fastify keeps its argument. */
-const ROUTE_CONFIG = '__fastify_route_config__';
 
 const marked = new WeakSet<object>();
 
@@ -24,7 +21,5 @@ export function Realm(realm: RealmName): ClassDecorator & MethodDecorator {
 
 function mark(target: object, key: string | symbol, descriptor: PropertyDescriptor, realm: RealmName): void {
   marked.add(descriptor.value as object);
-  // Of a route that has other settings too, these stay.
-  const known = Reflect.getMetadata(ROUTE_CONFIG, descriptor.value as object) as object | undefined;
-  RouteConfig({ ...known, realm })(target, key, descriptor);
+  addRouteSettings({ realm }, target, key, descriptor);
 }

@@ -1,6 +1,8 @@
 import { Controller, Delete, Get, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
+import { UserMay } from '../auth/user-may.js';
+import { Change } from '../http/change.js';
 import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { OperationDto } from '../operations/operation.dto.js';
 import { BackupLook } from './backup-look.js';
@@ -29,6 +31,8 @@ export class BackupController {
   ) {}
 
   @Post('backup_instance/:instance_id')
+  @Change('backup')
+  @UserMay('manage', 'path.instance_id')
   @ApiOperation({ summary: 'Make a backup of an instance', operationId: 'makeBackup' })
   @ApiHeader(PREFER)
   @ApiResponse({ status: 201, type: BackupDto, description: 'Made' })
@@ -53,6 +57,7 @@ export class BackupController {
   }
 
   @Get('backups/:instance_id')
+  @UserMay('read', 'path.instance_id')
   @ApiOperation({ summary: 'List the backups of an instance, newest first', operationId: 'listBackups' })
   @ApiResponse({ status: 200, type: BackupListDto })
   @ApiResponse({ status: 400, description: '`unknown_storage` with the known ones' })
@@ -64,6 +69,7 @@ export class BackupController {
   }
 
   @Get('backups/:instance_id/:backup_name')
+  @UserMay('read', 'path.instance_id')
   @ApiOperation({ summary: 'Look at a backup; `latest` is the newest', operationId: 'getBackup' })
   @ApiResponse({
     status: 200,
@@ -85,6 +91,8 @@ export class BackupController {
   }
 
   @Delete('backups/:instance_id/:backup_name')
+  @Change('delete_backup')
+  @UserMay('manage', 'path.instance_id')
   @ApiOperation({ summary: 'Delete a backup', operationId: 'deleteBackup' })
   @ApiHeader(PREFER)
   @ApiHeader({ name: 'If-Match', required: false, description: 'Only if the backup has this entity tag.' })
@@ -111,6 +119,7 @@ export class BackupController {
   }
 
   @Post('storages/:name/rescan')
+  @Change('rescan')
   @ApiOperation({
     summary: 'Rebuild the catalogue from the manifests in a storage',
     description: 'Nothing in the storage is changed. Backups of instances that are unknown here are entered too.',

@@ -1,6 +1,8 @@
 import { Controller, Get, Head, Param, Query, Req, Res } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
+import { UserMay } from '../auth/user-may.js';
+import { Change } from '../http/change.js';
 import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { StorageQuery } from './backup.dto.js';
 import { DownloadService } from './download.service.js';
@@ -24,6 +26,7 @@ export class DownloadController {
   constructor(private readonly downloads: DownloadService) {}
 
   @Head()
+  @UserMay('manage', 'path.instance_id')
   @ApiOperation({ summary: 'The headers of a download', operationId: 'describeDownload' })
   @ApiResponse({ status: 200, headers: HEADERS })
   @ApiResponse({ status: 304, description: 'As in `If-None-Match`' })
@@ -43,6 +46,8 @@ export class DownloadController {
   }
 
   @Get()
+  @Change('download')
+  @UserMay('manage', 'path.instance_id')
   @ApiOperation({
     summary: 'Download the archive of a backup; `latest` is the newest',
     description:

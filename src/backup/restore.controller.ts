@@ -1,6 +1,8 @@
 import { Controller, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
+import { UserMay } from '../auth/user-may.js';
+import { Change } from '../http/change.js';
 import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { OperationDto } from '../operations/operation.dto.js';
 import { callerOf } from './backup.controller.js';
@@ -28,6 +30,8 @@ export class RestoreController {
   ) {}
 
   @Post('restore_instance/:instance_id/:backup_name')
+  @Change('restore')
+  @UserMay('manage', 'path.instance_id', 'query.from')
   @HttpCode(200)
   @ApiResponse({ status: 200, type: RestoredDto, description: 'Done' })
   @ApiOperation({
@@ -58,6 +62,8 @@ export class RestoreController {
   }
 
   @Post('undo_restore/:instance_id')
+  @Change('undo_restore')
+  @UserMay('manage', 'path.instance_id')
   @HttpCode(200)
   @ApiResponse({ status: 200, type: RestoredDto, description: 'Done' })
   @ApiOperation({

@@ -1,6 +1,8 @@
 import { Controller, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
+import { UserMay } from '../auth/user-may.js';
+import { Change } from '../http/change.js';
 import { ApiBasicAuth, ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { acceptBody, StreamedBody } from '../http/streamed-body.js';
 import { OperationDto } from '../operations/operation.dto.js';
@@ -43,6 +45,8 @@ export class UploadController {
   ) {}
 
   @Put()
+  @Change('upload')
+  @UserMay('manage', 'path.instance_id')
   @HttpCode(201)
   @StreamedBody()
   @ApiResponse({ status: 201, type: UploadedDto, description: 'Stored' })
@@ -60,6 +64,8 @@ export class UploadController {
   }
 
   @Post()
+  @Change('upload')
+  @UserMay('manage', 'path.instance_id')
   @HttpCode(201)
   @StreamedBody()
   @ApiResponse({ status: 201, type: UploadedDto, description: 'Stored' })

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { BrokerError } from '../errors.js';
+import { BrokerError, unknownInstance } from '../errors.js';
 import { BindingStore, type NewBinding } from '../instances/binding-store.js';
-import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
+import { InstanceStore } from '../instances/instance-store.js';
 import { type ServiceBinding } from '../instances/service-binding.entity.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';

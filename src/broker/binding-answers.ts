@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { BrokerError } from '../errors.js';
+import { BrokerError, unknownInstance } from '../errors.js';
 import { BindingStore } from '../instances/binding-store.js';
-import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
+import { InstanceStore } from '../instances/instance-store.js';
 import { type ServiceBinding } from '../instances/service-binding.entity.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
 import { type BindingAnswer, type LastOperationAnswer, type RetrievedBindingAnswer } from './answers.dto.js';

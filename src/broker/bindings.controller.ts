@@ -1,4 +1,5 @@
 import { Body, Controller, Delete, Get, Param, Put, Query, Res } from '@nestjs/common';
+import { Change } from '../http/change.js';
 import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { type FastifyReply } from 'fastify';
 import { Realm } from '../auth/realm.js';
@@ -32,6 +33,7 @@ export class BindingsController {
   ) {}
 
   @Put()
+  @Change('bind')
   @ApiOperation({ summary: 'Bind: make a login role and hand out its credentials' })
   @ApiResponse({ status: 201, type: BindingAnswer, description: 'Made' })
   @ApiResponse({ status: 200, type: BindingAnswer, description: 'An identical one is there' })
@@ -51,6 +53,7 @@ export class BindingsController {
   }
 
   @Delete()
+  @Change('unbind')
   @ApiOperation({ summary: 'Unbind: remove the login role, and end its clients' })
   @ApiResponse({ status: 200, type: EmptyAnswer, description: 'Removed' })
   @ApiResponse({ status: 410, type: EmptyAnswer, description: 'There is none' })

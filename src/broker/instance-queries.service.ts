@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { BrokerError } from '../errors.js';
-import { InstanceStore, unknownInstance } from '../instances/instance-store.js';
+import { BrokerError, unknownInstance } from '../errors.js';
+import { InstanceStore } from '../instances/instance-store.js';
 import { type ServiceInstance } from '../instances/service-instance.entity.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';

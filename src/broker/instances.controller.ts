@@ -1,4 +1,5 @@
 import { Body, Controller, Delete, Get, Param, Patch, Put, Query, Req, Res } from '@nestjs/common';
+import { Change } from '../http/change.js';
 import { ApiBasicAuth, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
@@ -35,6 +36,7 @@ export class InstancesController {
   ) {}
 
   @Put()
+  @Change('provision')
   @ApiOperation({ summary: 'Provision: make a database' })
   @ApiResponse({ status: 201, type: EmptyAnswer, description: 'Made' })
   @ApiResponse({ status: 200, type: EmptyAnswer, description: 'An identical one is there' })
@@ -56,6 +58,7 @@ export class InstancesController {
   }
 
   @Patch()
+  @Change('update')
   @ApiOperation({ summary: 'Update: plan, parameters, names of the context, maintenance' })
   @ApiResponse({ status: 200, type: EmptyAnswer, description: 'Applied, or nothing to change' })
   @ApiResponse({ status: 202, type: AcceptedAnswer, description: 'It takes longer' })
@@ -77,6 +80,7 @@ export class InstancesController {
   }
 
   @Delete()
+  @Change('deprovision')
   @ApiOperation({ summary: 'Deprovision: remove the database, its bindings, and end its clients' })
   @ApiResponse({ status: 200, type: EmptyAnswer, description: 'Deleted' })
   @ApiResponse({ status: 202, type: AcceptedAnswer, description: 'It takes longer' })

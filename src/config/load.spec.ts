@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { drawCertificate } from '../../test/support/certificate.js';
-import { unusedKeys } from './coming.js';
+import { unusedKeys } from './cloud-controller.js';
 import { configurationDocs } from './docs.js';
 import { ConfigurationError, embeddedMode, loadConfig } from './load.js';
 
@@ -288,9 +288,10 @@ describe('papers', () => {
   it('names the keys that are set although nothing uses them yet', () => {
     const tree = {
       ...minimal(),
-      cloud_controller: { url: 'https://api.example.com' },
+      cloud_controller: { url: 'https://api.example.com', dashboard_client: { id: 'a', secret: 'b' } },
       storages: [{ name: 'local', type: 'local' }],
     };
-    expect(unusedKeys(load(tree))).toEqual(['cloud_controller']);
+    expect(unusedKeys(load(tree))).toEqual(['cloud_controller.dashboard_client']);
+    expect(unusedKeys(load({ ...tree, cloud_controller: { url: 'https://api.example.com' } }))).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { catalogSchema } from './catalog.js';
-import { comingSections } from './coming.js';
+import { cloudController } from './cloud-controller.js';
 import {
   addressRange,
   certificates,
@@ -203,6 +203,13 @@ const restorePoints = z
   .prefault({})
   .describe('The databases that restores have replaced.');
 
+const audit = z
+  .strictObject({
+    keep: durationSchema.prefault('400d').describe('How long a record is kept.'),
+  })
+  .prefault({})
+  .describe('The record of every change that was asked for: `GET /audit`.');
+
 const log = z
   .strictObject({
     level: z
@@ -251,8 +258,9 @@ export const configSchema = z.strictObject({
   spool,
   backups,
   restore_points: restorePoints,
+  audit,
+  cloud_controller: cloudController,
   log,
-  ...comingSections,
 });
 
 export type BrokerConfig = z.output<typeof configSchema>;

@@ -49,6 +49,7 @@ function caller(request: FastifyRequest): Record<string, unknown> {
   return {
     realm: requester.realm,
     user: requester.username,
+    ...(requester.user_id !== undefined && { user_id: requester.user_id }),
     ...(originating === undefined ? {} : { originating: { platform: originating.platform, user } }),
     ...(identity === undefined ? {} : { api_request_identity: identity }),
   };

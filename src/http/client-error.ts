@@ -25,7 +25,9 @@ export function clientErrorHandler(log: Logger) {
       connection: 'close',
       'content-length': String(Buffer.byteLength(body)),
     };
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const lines = Object.entries(headers).flatMap(([name, value]) =>
+      [value].flat().map((each) => `${name}: ${each}\r\n`),
+    );
     log.info(
       { request_id: requestId, status, code: error.code, address: socket.remoteAddress },
       'refused what is no proper request',

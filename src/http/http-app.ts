@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
 import { type Logger } from 'pino';
-import { Authenticator } from '../auth/authenticator.js';
+import { Callers } from '../auth/callers.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { logAccess } from './access-log.js';
 import { JSON_LIMIT, installBodyParser } from './body-parser.js';
@@ -14,7 +14,7 @@ import { Lifecycle } from './lifecycle.js';
 import { FrameworkLog } from './log.js';
 import { ApiDescription } from './openapi.controller.js';
 import { ProblemFilter, answerError } from './problem.filter.js';
-import { installRequestHooks } from './request-hooks.js';
+import { authorizationsOf, installRequestHooks } from './request-hooks.js';
 import { requestIdOf } from './request-id.js';
 import { KnownRoutes } from './routes.js';
 import { installStreamedBodies } from './streamed-body.js';
@@ -38,7 +38,7 @@ export async function createHttpApp(
   log: Logger,
 ): Promise<NestFastifyApplication> {
   // Made with the application, which needs its server first.
-  const doors: { authenticator?: Authenticator } = {};
+  const doors: { callers?: Callers } = {};
   const adapter = new FastifyAdapter(serverOptions(config, log, doors));
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     bodyParser: false,
@@ -53,20 +53,20 @@ export async function createHttpApp(
     hsts: config.tls !== undefined,
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] }, useDefaults: false },
   });
-  const authenticator = (doors.authenticator = app.get(Authenticator, { strict: false }));
-  installRequestHooks(fastify, { log, routes, lifecycle: app.get(Lifecycle), authenticator });
+  const callers = (doors.callers = app.get(Callers, { strict: false }));
+  installRequestHooks(fastify, { log, routes, lifecycle: app.get(Lifecycle), callers });
   installBodyParser(fastify);
   installStreamedBodies(fastify);
   app.useGlobalFilters(new ProblemFilter(log));
   app.useGlobalPipes(createValidationPipe());
-  app.get(ApiDescription).describe(app);
+  app.get(ApiDescription).describe(app, routes);
   return app;
 }
 
 function serverOptions(
   config: BrokerConfig['http'],
   log: Logger,
-  doors: { authenticator?: Authenticator },
+  doors: { callers?: Callers },
 ): FastifyServerOptions & object {
   return {
     ...(config.tls === undefined ? {} : { https: readTls(config.tls) }),
@@ -85,12 +85,10 @@ function serverOptions(
       reply.header('x-request-id', request.id).header('cache-control', 'no-store');
       logAccess(request, reply, log);
       const realm = isPlatformPath(request.url) ? 'platform' : 'admin';
-      try {
-        doors.authenticator?.authenticate(realm, request.headers.authorization, request.ip);
-        answerError(error, request, reply, log);
-      } catch (refusal) {
-        answerError(refusal, request, reply, log, realm);
-      }
+      void doors.callers?.identify(realm, authorizationsOf(request), request.ip).then(
+        () => answerError(error, request, reply, log),
+        (refusal) => answerError(refusal, request, reply, log, realm),
+      );
     },
   };
 }

@@ -3,21 +3,22 @@ import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Realm } from '../auth/realm.js';
 import { BrokerError } from '../errors.js';
 import { ApiOperation, ApiResponse, ApiTags } from './api-docs.js';
+import { type KnownRoutes } from './routes.js';
 
 /** The description of all routes, made when it is first asked for. */
 @Injectable()
 export class ApiDescription {
-  #app: NestFastifyApplication | undefined;
+  #described: { app: NestFastifyApplication; routes: KnownRoutes } | undefined;
   #document: Promise<object> | undefined;
 
-  describe(app: NestFastifyApplication): void {
-    this.#app = app;
+  describe(app: NestFastifyApplication, routes: KnownRoutes): void {
+    this.#described = { app, routes };
   }
 
   document(): Promise<object> {
-    const app = this.#app;
-    if (app === undefined) return Promise.reject(new BrokerError('starting', 'the broker is starting'));
-    this.#document ??= import('./openapi.js').then(({ describeApi }) => describeApi(app));
+    const described = this.#described;
+    if (described === undefined) return Promise.reject(new BrokerError('starting', 'the broker is starting'));
+    this.#document ??= import('./openapi.js').then(({ describeApi }) => describeApi(described.app, described.routes));
     return this.#document;
   }
 }

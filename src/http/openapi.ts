@@ -3,12 +3,18 @@ import * as swagger from '@nestjs/swagger';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { STATUS_OF } from '../errors.js';
 import { applyApiDocs } from './api-docs.js';
+import { type KnownRoutes } from './routes.js';
 
 type Paths = OpenAPIObject['paths'];
 type Operation = NonNullable<Paths[string]['get']>;
 type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
 
 const METHODS = ['get', 'head', 'put', 'post', 'patch', 'delete'] as const;
+
+const USER_SCHEME =
+  "A Cloud Foundry user's token, as `cf oauth-token` shows it; only where `cloud_controller.url` is configured.";
+const MAY_NOT = '`forbidden`: the user may see the service instance, but not manage it.';
+const ADMINS_ONLY = "`forbidden`: not with a user's token.";
 
 const PUBLIC_PATHS = ['/healthz', '/readyz', '/openapi.json'];
 
@@ -52,14 +58,17 @@ const ERROR_SCHEMAS: Schemas = {
 };
 
 /** Builds the OpenAPI document of both APIs; errors and what every route has in common are added to each. */
-export function describeApi(app: NestFastifyApplication): OpenAPIObject {
+export function describeApi(app: NestFastifyApplication, routes: KnownRoutes): OpenAPIObject {
   applyApiDocs(swagger);
   const frame = new DocumentBuilder()
     .setTitle('PostgreSQL service broker')
-    .setDescription('The Open Service Broker API 2.17 under `/v2`, for platforms, and the API for admins beside it.')
+    .setDescription(
+      'The Open Service Broker API 2.17 under `/v2`, for platforms, and the API for admins and users beside it.',
+    )
     .setVersion('1')
     .addBasicAuth({ type: 'http', scheme: 'basic', description: 'Credentials of the platform.' }, 'platform')
     .addBasicAuth({ type: 'http', scheme: 'basic', description: 'Credentials of an admin.' }, 'admin')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: USER_SCHEME }, 'user')
     .build();
   const document = SwaggerModule.createDocument(app, frame, { autoTagControllers: false });
   document.components = {
@@ -69,25 +78,32 @@ export function describeApi(app: NestFastifyApplication): OpenAPIObject {
   for (const [path, item] of Object.entries(document.paths))
     for (const method of METHODS) {
       const operation = item[method];
-      if (operation !== undefined) complete(path, operation);
+      if (operation !== undefined) complete(path, operation, isForUsers(routes, method, path));
     }
   return document;
 }
 
-function complete(path: string, operation: Operation): void {
+/** As the routes themselves say. */
+function isForUsers(routes: KnownRoutes, method: string, path: string): boolean {
+  const url = path.replaceAll('{', ':').replaceAll('}', '');
+  return routes.settingsOf(method.toUpperCase(), url)?.userMay !== undefined;
+}
+
+function complete(path: string, operation: Operation, forUsers: boolean): void {
   if (PUBLIC_PATHS.includes(path)) {
     operation.security = [];
     return;
   }
   const platform = path.startsWith('/v2');
-  operation.security = [platform ? { platform: [] } : { admin: [] }];
+  operation.security = [platform ? { platform: [] } : { admin: [] }, ...(forUsers ? [{ user: [] }] : [])];
   if (platform) operation.parameters = [...(operation.parameters ?? []), ...missingHeaders(operation)];
   const content = platform
     ? { 'application/json': { schema: { $ref: '#/components/schemas/ServiceBrokerError' } } }
     : { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
   const common = {
     401: 'Credentials are missing or wrong.',
-    ...(platform ? { 412: 'The API version is missing or not 2.x.' } : {}),
+    ...(platform ? { 412: 'The API version is missing or not 2.x.' } : { 403: forUsers ? MAY_NOT : ADMINS_ONLY }),
+    ...(forUsers ? { 404: 'There is no such thing, or the user may not see it.' } : {}),
     429: 'Too many wrong credentials; `Retry-After` says when to come back.',
     500: 'An error that was not foreseen.',
     503: 'The broker is starting or stopping, or what it needs cannot be reached; `Retry-After` says when to come back.',

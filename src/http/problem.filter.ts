@@ -1,7 +1,15 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Logger } from 'pino';
+import { type ErrorCode } from '../errors.js';
 import { answerTo, isForeseen } from './problem.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the error that it is answered with. */
+    errorCode?: ErrorCode;
+  }
+}
 
 /** Answers every error that a hook, a parser or a handler throws; what nobody foresaw is logged with its stack. */
 @Catch()
@@ -24,5 +32,6 @@ export function answerError(
   if (!isForeseen(error)) log.error({ err: error, request_id: request.id }, 'unexpected error');
   if (reply.sent || reply.raw.headersSent) return;
   const answer = answerTo(error, { requestId: request.id, url: request.url, realm });
+  request.errorCode = answer.code;
   void reply.code(answer.status).headers(answer.headers).send(JSON.stringify(answer.body));
 }

@@ -6,7 +6,8 @@ import { isPlatformPath } from './request-path.js';
 /** What an error becomes on the wire. */
 export interface Answer {
   status: number;
-  headers: Record<string, string>;
+  code: ErrorCode;
+  headers: Record<string, string | string[]>;
   body: Record<string, unknown>;
 }
 
@@ -31,9 +32,11 @@ const FURTHER_MEMBERS = ['instance_usable', 'update_repeatable'];
 /** The answer to an error: problem+json (RFC 9457), within `/v2` the Open Service Broker API's error body. */
 export function answerTo(error: unknown, asked: Asked): Answer {
   const known = knownError(error, isPlatformPath(asked.url)) ?? internal(asked.requestId);
-  const headers: Record<string, string> = {};
+  const headers: Answer['headers'] = {};
   if (known.code === 'unauthenticated')
-    headers['www-authenticate'] = `Basic realm="${asked.realm ?? 'broker'}", charset="UTF-8"`;
+    headers['www-authenticate'] = [
+      ...(known.challenges ?? [`Basic realm="${asked.realm ?? 'broker'}", charset="UTF-8"`]),
+    ];
   if (known.retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(known.retryAfter)));
   const size = known.details['size_bytes'];
   if (known.code === 'range_not_satisfiable' && size !== undefined)
@@ -48,13 +51,14 @@ export function isForeseen(error: unknown): boolean {
   return knownError(error, false) !== undefined;
 }
 
-function platformAnswer(error: BrokerError, headers: Record<string, string>): Answer {
+function platformAnswer(error: BrokerError, headers: Answer['headers']): Answer {
   headers['content-type'] = 'application/json; charset=utf-8';
-  if (error.code === 'gone') return { status: 410, headers, body: {} };
+  if (error.code === 'gone') return { status: 410, code: error.code, headers, body: {} };
   const word = WORDS[error.code];
   const further = FURTHER_MEMBERS.filter((name) => error.details[name] !== undefined);
   return {
     status: error.code === 'operation_in_progress' ? 422 : error.status,
+    code: error.code,
     headers,
     body: {
       ...(word === undefined ? {} : { error: word }),
@@ -64,10 +68,11 @@ function platformAnswer(error: BrokerError, headers: Record<string, string>): An
   };
 }
 
-function problemAnswer(error: BrokerError, headers: Record<string, string>, requestId: string): Answer {
+function problemAnswer(error: BrokerError, headers: Answer['headers'], requestId: string): Answer {
   headers['content-type'] = 'application/problem+json; charset=utf-8';
   return {
     status: error.status,
+    code: error.code,
     headers,
     body: {
       ...error.details,

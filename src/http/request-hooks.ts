@@ -1,8 +1,10 @@
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Logger } from 'pino';
-import { type Authenticator } from '../auth/authenticator.js';
+import { type Callers } from '../auth/callers.js';
+import { type InstanceSource } from '../auth/user-may.js';
 import { BrokerError } from '../errors.js';
 import { logAccess } from './access-log.js';
+import { changeFacts } from './change.js';
 import { type Lifecycle } from './lifecycle.js';
 import { logContext } from './log-context.js';
 import { checkApiVersion, originatingIdentity } from './platform-headers.js';
@@ -13,7 +15,7 @@ import { isStorable } from './storable.js';
 export interface HookParts {
   log: Logger;
   lifecycle: Lifecycle;
-  authenticator: Authenticator;
+  callers: Callers;
   routes: KnownRoutes;
 }
 
@@ -21,32 +23,27 @@ const RETRY_AFTER = { starting: 1, stopping: 5 };
 
 /**
  * What every request meets before its body is read, in this order: request id and access log; 404 and 405; 401; 503
- * while starting or stopping; 412; 400 for what is wrong in path, query and headers.
+ * while starting or stopping; 412; 400 for what is wrong in path, query and headers; of users' tokens 403 and 404, where
+ * they lack the right on an instance that the request names.
  */
 export function installRequestHooks(fastify: FastifyInstance, parts: HookParts): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     logAccess(request, reply, parts.log);
-    logContext.run({ request_id: request.id }, done);
+    request.changeFacts = {};
+    changeFacts.run(request.changeFacts, () => logContext.run({ request_id: request.id }, done));
   });
-  fastify.addHook('onRequest', (request, reply, done) => {
-    try {
-      admit(request, reply, parts);
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
-  });
+  fastify.addHook('onRequest', (request, reply) => admit(request, reply, parts));
 }
 
-function admit(request: FastifyRequest, reply: FastifyReply, parts: HookParts): void {
+async function admit(request: FastifyRequest, reply: FastifyReply, parts: HookParts): Promise<void> {
   if (request.is404) throw unknownRoute(request, parts.routes);
   const realm = request.routeOptions.config.realm;
   if (realm === 'public') return;
   reply.header('cache-control', 'no-store');
   if (realm === undefined) throw new BrokerError('forbidden', 'this path is closed');
-  const username = parts.authenticator.authenticate(realm, request.headers.authorization, request.ip);
-  request.requester = { realm, username };
+  const caller = await parts.callers.identify(realm, authorizationsOf(request), request.ip);
+  Object.assign(request, caller);
   countRunning(reply, parts.lifecycle);
   if (isPlatformPath(request.url)) {
     echoRequestIdentity(request, reply);
@@ -56,6 +53,32 @@ function admit(request: FastifyRequest, reply: FastifyReply, parts: HookParts): 
   checkParams(request.params as Record<string, string>);
   const originating = realm === 'platform' ? originatingIdentity(request.headers) : undefined;
   if (originating !== undefined) request.requester.originating = originating;
+  if (!request.rights.all) await assertUserMay(request);
+}
+
+/** Every one that was sent: Node's own `headers` keep the first only. */
+export function authorizationsOf({ raw }: Pick<FastifyRequest, 'raw'>): string[] {
+  return raw.headersDistinct['authorization'] ?? [];
+}
+
+/** Of a Cloud Foundry user. */
+async function assertUserMay(request: FastifyRequest): Promise<void> {
+  const { userMay } = request.routeOptions.config;
+  if (userMay === undefined) throw new BrokerError('forbidden', 'only admins may do this');
+  for (const source of userMay.on) {
+    const instanceId = instanceIn(request, source);
+    if (instanceId !== undefined) await request.rights.assert(userMay.right, instanceId);
+    else if (source !== 'query.from')
+      throw new BrokerError(
+        'invalid_request',
+        'instance_id: expected the id of a service instance; only admins see all',
+      );
+  }
+}
+
+function instanceIn({ params, query }: FastifyRequest, source: InstanceSource): string | undefined {
+  const [place, name = ''] = source.split('.');
+  return ((place === 'path' ? params : query) as Record<string, string | undefined>)[name];
 }
 
 function unknownRoute(request: FastifyRequest, routes: KnownRoutes): BrokerError {

@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { RouteConfig } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { addRouteSettings } from '../auth/route-settings.js';
 import { BrokerError } from '../errors.js';
 
 declare module 'fastify' {
@@ -26,7 +26,7 @@ const waiting = new WeakSet<IncomingMessage>();
  * the bytes, and may answer without ever doing so.
  */
 export function StreamedBody(): MethodDecorator {
-  return RouteConfig({ streamedBody: true });
+  return (target, key, descriptor) => addRouteSettings({ streamedBody: true }, target, key, descriptor);
 }
 
 /** Tells a client that has asked first (`Expect: 100-continue`) to send the body. */

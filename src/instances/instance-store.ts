@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, In } from 'typeorm';
 import { type QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
-import { BrokerError } from '../errors.js';
+import { BrokerError, unknownInstance } from '../errors.js';
 import { violates } from '../state/state-errors.js';
 import { ServiceInstance, type ServiceInstanceState } from './service-instance.entity.js';
 
@@ -75,8 +75,4 @@ export class InstanceStore {
   isTaken(error: unknown): boolean {
     return violates(error, 'service_instance_pkey');
   }
-}
-
-export function unknownInstance(): BrokerError {
-  return new BrokerError('unknown_instance', 'there is no service instance of this id');
 }

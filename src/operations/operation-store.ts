@@ -192,7 +192,7 @@ export class OperationStore {
   /** @throws {BrokerError} `unknown_operation` */
   async find(id: string): Promise<Operation> {
     const [found] = UUID.test(id) ? await this.findAll([id]) : [];
-    if (found === undefined) throw new BrokerError('unknown_operation', 'there is no such operation');
+    if (found === undefined) throw unknownOperation();
     return found;
   }
 
@@ -212,9 +212,9 @@ export class OperationStore {
     return rows[0] ?? null;
   }
 
-  /** @throws {BrokerError} `invalid_request` where `after` is no operation */
+  /** @throws {BrokerError} `invalid_request` where `after` is no operation, or none of the instance */
   async list(ask: { instanceId?: string; limit: number; after?: string }): Promise<OperationList> {
-    const after = ask.after === undefined ? null : await this.cursor(ask.after);
+    const after = ask.after === undefined ? null : await this.cursor(ask.after, ask.instanceId);
     const found = await this.select(
       `WHERE ($1::text IS NULL OR instance_id = $1)
          AND ($2::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM operation WHERE id = $2))
@@ -275,8 +275,9 @@ export class OperationStore {
       );
   }
 
-  private async cursor(after: string): Promise<string> {
-    const known = UUID.test(after) && (await this.dataSource.manager.existsBy(Operation, { id: after }));
+  private async cursor(after: string, instanceId: string | undefined): Promise<string> {
+    const wanted = { id: after, ...(instanceId !== undefined && { instanceId }) };
+    const known = UUID.test(after) && (await this.dataSource.manager.existsBy(Operation, wanted));
     if (!known) throw new BrokerError('invalid_request', 'after: expected the id of an operation');
     return after;
   }
@@ -291,4 +292,8 @@ export class OperationStore {
     const values = columns.map(({ propertyName, databaseName }) => [propertyName, row?.[databaseName]] as const);
     return Object.assign(new Operation(), Object.fromEntries<unknown>(values));
   }
+}
+
+export function unknownOperation(): BrokerError {
+  return new BrokerError('unknown_operation', 'there is no such operation');
 }

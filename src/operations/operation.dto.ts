@@ -1,6 +1,4 @@
 import { ApiProperty, ApiPropertyOptional } from '../http/api-docs.js';
-import { Type } from 'class-transformer';
-import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength } from 'class-validator';
 import { type ErrorCode, STATUS_OF } from '../errors.js';
 import { type OperationError } from './operation-error.js';
 import { type Requester } from '../auth/requester.js';
@@ -13,29 +11,6 @@ import {
 } from './operation.entity.js';
 
 const STATES: OperationState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
-const LIMITS = { message: 'expected a whole number from 1 to 1000' };
-
-export class ListOperationsQuery {
-  @ApiPropertyOptional({ description: 'Only operations of this service instance.', maxLength: 255 })
-  @IsOptional()
-  @IsString()
-  @MinLength(1, { message: 'expected an id that is not empty' })
-  @MaxLength(255, { message: 'expected an id of up to 255 characters' })
-  instance_id?: string;
-
-  @ApiPropertyOptional({ description: 'Most operations to return.', minimum: 1, maximum: 1000, default: 100 })
-  @IsOptional()
-  @Type(() => Number)
-  @IsInt(LIMITS)
-  @Min(1, LIMITS)
-  @Max(1000, LIMITS)
-  limit?: number;
-
-  @ApiPropertyOptional({ description: 'Go on after this operation: `next` of the page before.', format: 'uuid' })
-  @IsOptional()
-  @IsString()
-  after?: string;
-}
 
 class ProgressDto {
   @ApiPropertyOptional() bytes?: number;

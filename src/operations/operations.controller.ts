@@ -1,7 +1,14 @@
-import { Controller, Delete, Get, HttpCode, Param, Query } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Param, Query, Req } from '@nestjs/common';
+import { type FastifyRequest } from 'fastify';
 import { ApiBasicAuth, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { Realm } from '../auth/realm.js';
-import { ListOperationsQuery, OperationDto, operationDto, OperationListDto } from './operation.dto.js';
+import { type Right } from '../auth/rights.js';
+import { UserMay } from '../auth/user-may.js';
+import { OperationDto, operationDto, OperationListDto } from './operation.dto.js';
+import { Change } from '../http/change.js';
+import { PageQuery } from '../http/page-query.js';
+import { unknownOperation } from './operation-store.js';
+import { type Operation } from './operation.entity.js';
 import { OperationsService } from './operations.service.js';
 
 const DEFAULT_LIMIT = 100;
@@ -15,10 +22,11 @@ export class OperationsController {
   constructor(private readonly operations: OperationsService) {}
 
   @Get()
+  @UserMay('read', 'query.instance_id')
   @ApiOperation({ summary: 'List operations, newest first', operationId: 'listOperations' })
   @ApiResponse({ status: 200, type: OperationListDto })
   @ApiResponse({ status: 400, description: '`invalid_request`, naming the parameter' })
-  async list(@Query() { instance_id, limit, after }: ListOperationsQuery): Promise<OperationListDto> {
+  async list(@Query() { instance_id, limit, after }: PageQuery): Promise<OperationListDto> {
     const { operations, next } = await this.operations.list({
       limit: limit ?? DEFAULT_LIMIT,
       ...(instance_id === undefined ? {} : { instanceId: instance_id }),
@@ -28,14 +36,17 @@ export class OperationsController {
   }
 
   @Get(':id')
+  @UserMay('read')
   @ApiOperation({ summary: 'Look at an operation', operationId: 'getOperation' })
   @ApiResponse({ status: 200, type: OperationDto })
   @ApiResponse({ status: 404, description: '`unknown_operation`' })
-  async get(@Param('id') id: string): Promise<OperationDto> {
-    return operationDto(await this.operations.find(id));
+  async get(@Param('id') id: string, @Req() request: FastifyRequest): Promise<OperationDto> {
+    return operationDto(await this.#open(id, 'read', request));
   }
 
   @Delete(':id')
+  @Change('cancel')
+  @UserMay('manage')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Cancel an operation',
@@ -45,7 +56,16 @@ export class OperationsController {
   @ApiResponse({ status: 202, type: OperationDto })
   @ApiResponse({ status: 404, description: '`unknown_operation`' })
   @ApiResponse({ status: 409, description: '`operation_ended`' })
-  async cancel(@Param('id') id: string): Promise<OperationDto> {
-    return operationDto(await this.operations.cancel(id));
+  async cancel(@Param('id') id: string, @Req() request: FastifyRequest): Promise<OperationDto> {
+    const operation = await this.#open(id, 'manage', request);
+    return operationDto(await this.operations.cancel(operation.id));
+  }
+
+  /** Without the right on its instance an operation is as one that does not exist. */
+  async #open(id: string, right: Right, { rights, changeFacts }: FastifyRequest): Promise<Operation> {
+    const operation = await this.operations.find(id);
+    if (operation.instanceId !== '') changeFacts.instanceId = operation.instanceId;
+    await rights.assert(right, operation.instanceId, unknownOperation());
+    return operation;
   }
 }

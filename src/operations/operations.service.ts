@@ -4,6 +4,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { BROKER_CONFIG } from '../config/config.module.js';
 import { type BrokerConfig } from '../config/schema.js';
 import { BrokerError } from '../errors.js';
+import { changeFacts } from '../http/change.js';
 import { stateUnreachable, violates } from '../state/state-errors.js';
 import { type OperationHandler } from './operation-handler.js';
 import { OperationQueue } from './operation-queue.js';
@@ -148,6 +149,8 @@ export class OperationsService {
       await this.queue.enqueue(manager, inserted);
       return inserted;
     });
+    const facts = changeFacts.getStore();
+    if (facts !== undefined) facts.operationId ??= operation.id;
     this.runner.wake(operation.kind);
     return operation;
   }

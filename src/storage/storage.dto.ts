@@ -10,7 +10,7 @@ class StorageErrorDto {
 export class StorageDto {
   @ApiProperty() name: string;
   @ApiProperty({ enum: ['local', 's3'] }) type: StorageProvider['type'];
-  @ApiProperty({ description: 'Whether it can be written now.' }) reachable: boolean;
+  @ApiPropertyOptional({ description: 'Whether it can be written now; for admins.' }) reachable?: boolean;
   @ApiPropertyOptional({ description: 'Room, where the storage tells it.' }) free_bytes?: number;
   @ApiPropertyOptional({ type: StorageErrorDto }) error?: StorageErrorDto;
 }

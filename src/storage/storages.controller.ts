@@ -1,5 +1,7 @@
-import { Controller, Get, Logger } from '@nestjs/common';
+import { Controller, Get, Logger, Req } from '@nestjs/common';
+import { type FastifyRequest } from 'fastify';
 import { Realm } from '../auth/realm.js';
+import { UserMay } from '../auth/user-may.js';
 import { BrokerError } from '../errors.js';
 import { ApiBasicAuth, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { storageError } from './storage-error.js';
@@ -21,12 +23,14 @@ export class StoragesController {
   constructor(private readonly registry: StorageRegistry) {}
 
   @Get()
+  @UserMay('read')
   @ApiOperation({
-    summary: 'List the storages, each with whether it can be written now',
+    summary: 'List the storages, each with whether it can be written now; to users by name and type only',
     operationId: 'listStorages',
   })
   @ApiResponse({ status: 200, type: StorageListDto })
-  async list(): Promise<StorageListDto> {
+  async list(@Req() { rights }: Pick<FastifyRequest, 'rights'>): Promise<StorageListDto> {
+    if (!rights.all) return { storages: this.registry.all().map(({ name, type }) => ({ name, type })) };
     return { storages: await Promise.all(this.registry.all().map((storage) => this.look(storage))) };
   }
 

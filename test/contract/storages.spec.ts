@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Test, type TestingModule } from '@nestjs/testing';
+import { ALL_RIGHTS } from '../../src/auth/rights.js';
 import { BrokerConfigModule } from '../../src/config/config.module.js';
 import { type BrokerConfig } from '../../src/config/schema.js';
 import { type StorageConfig } from '../../src/config/storages.js';
@@ -38,7 +39,7 @@ async function configured(storages: StorageConfig[]): Promise<{ registry: Storag
   }).compile();
   const registry = module.get(StorageRegistry);
   await registry.prepare();
-  return { registry, list: () => module.get(StoragesController).list() };
+  return { registry, list: () => module.get(StoragesController).list({ rights: ALL_RIGHTS }) };
 }
 
 describe('the storages', () => {
