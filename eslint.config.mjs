@@ -2,7 +2,9 @@ import tseslint from 'typescript-eslint';
 import prettier from 'eslint-config-prettier';
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', '.data/**', '.cache/**', '.dependency-cruiser.cjs'] },
+  {
+    ignores: ['dist/**', 'node_modules/**', '.data/**', '.cache/**', 'bosh-release/src/**', '.dependency-cruiser.cjs'],
+  },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
@@ -20,7 +22,7 @@ export default tseslint.config(
   },
   {
     // The commands a person types (start, test, bench) speak to that person's terminal.
-    files: ['embedded/**', 'bench/**', 'scripts/**'],
+    files: ['embedded/**', 'bench/**', 'bosh-release/scripts/**'],
     rules: { 'no-console': 'off' },
   },
   {

@@ -19,21 +19,30 @@ export function isInstalled() {
   });
 }
 
-/** Installs the packages of package-lock.json. No package's script runs. @param {AbortSignal} signal */
-export async function install(signal) {
+/** Installs the packages of package-lock.json. @param {AbortSignal} signal */
+export function install(signal) {
+  return npmInstall(['--include=dev', '--include=optional'], PROJECT, signal);
+}
+
+/**
+ * Installs, in a folder, what the package-lock.json there asks for. No package's script runs.
+ * @param {readonly string[]} which kinds of packages
+ * @param {string} folder
+ * @param {AbortSignal} signal
+ */
+export async function npmInstall(which, folder, signal) {
   const npm = process.env['npm_execpath'];
   const node = process.env['npm_node_execpath'] ?? process.execPath;
   const ours = npm !== undefined && basename(npm) === 'npm-cli.js' && existsSync(npm);
   const args = [
     'ci',
     '--ignore-scripts',
-    '--include=dev',
-    '--include=optional',
+    ...which,
     '--no-audit',
     '--no-fund',
     '--loglevel=error',
   ];
-  await run(ours ? node : 'npm', ours ? [npm, ...args] : args, { cwd: PROJECT, env: withoutProjectBins(), signal });
+  await run(ours ? node : 'npm', ours ? [npm, ...args] : args, { cwd: folder, env: withoutProjectBins(), signal });
 }
 
 /** npm must not run by the Node in node_modules that it is about to delete. */

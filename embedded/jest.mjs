@@ -18,14 +18,16 @@ const REPORTERS = ['default', join(PROJECT, 'embedded', 'jest-report.mjs')].map(
  * Runs the tests of all files, or of those that the arguments name. What the tests start ends with them.
  * @param {string[]} args of jest
  * @param {AbortSignal} signal
- * @param {number} [patience] how long, in milliseconds, jest may go on after its report, which it writes last of all
+ * @param {{ patience?: number, config?: string }} [options] `patience`: how long, in milliseconds, jest may go on after its
+ *   report, which it writes last of all; `config`: a configuration other than the project's
  * @returns {Promise<Tally>}
  */
-export async function runJest(args, signal, patience = 20_000) {
+export async function runJest(args, signal, { patience = 20_000, config } = {}) {
   const folder = makeOwnedFolder('broker-jest-');
   const file = join(folder, 'report.json');
   try {
-    const { code, faults } = await jest([...args, ...REPORTERS], file, patience, signal);
+    const all = [...args, ...(config ? [`--config=${config}`] : []), ...REPORTERS];
+    const { code, faults } = await jest(all, file, patience, signal);
     for (const fault of faults) process.stdout.write(`${fault}\n`);
     return tallyOf(/** @type {Report} */ (readJson(file)), args.length > 0, code === 0 && faults.length === 0);
   } catch (error) {

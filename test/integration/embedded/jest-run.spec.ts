@@ -24,7 +24,7 @@ function runTests(source: string) {
     import { runJest } from ${JSON.stringify(join(PROJECT, 'embedded', 'jest.mjs'))};
     const asked = new AbortController();
     process.on('SIGTERM', () => asked.abort());
-    const tally = await runJest(['--config', process.argv[1]], asked.signal, 200);
+    const tally = await runJest(['--config', process.argv[1]], asked.signal, { patience: 200 });
     console.log(JSON.stringify(tally));
     process.exit();
   `;
