@@ -34,14 +34,7 @@ export async function npmInstall(which, folder, signal) {
   const npm = process.env['npm_execpath'];
   const node = process.env['npm_node_execpath'] ?? process.execPath;
   const ours = npm !== undefined && basename(npm) === 'npm-cli.js' && existsSync(npm);
-  const args = [
-    'ci',
-    '--ignore-scripts',
-    ...which,
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  ];
+  const args = ['ci', '--ignore-scripts', ...which, '--no-audit', '--no-fund', '--loglevel=error'];
   await run(ours ? node : 'npm', ours ? [npm, ...args] : args, { cwd: folder, env: withoutProjectBins(), signal });
 }
 
