@@ -1,5 +1,6 @@
 import { Controller, Get, Param } from '@nestjs/common';
 import { Realm } from '../auth/realm.js';
+import { UserMay } from '../auth/user-may.js';
 import { ApiBasicAuth, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { RestoreOutlookDto } from './restore.dto.js';
 import { RestoreService } from './restore.service.js';
@@ -12,6 +13,7 @@ export class RestoreOutlookController {
   constructor(private readonly restores: RestoreService) {}
 
   @Get()
+  @UserMay('read', 'path.instance_id')
   @ApiOperation({
     summary: 'What a restore would replace, and what an undo would put back',
     description: 'For questions that are asked before either is begun.',

@@ -52,6 +52,7 @@ describe('an instance that is not theirs', () => {
     const asks: ((by: HttpClient, id: string) => Promise<Answer>)[] = [
       (by, id) => by.get(backupPath(id)),
       (by, id) => by.get(backupPath(id, 'kept')),
+      (by, id) => by.get(`/restore_point/${id}`),
       (by, id) => by.get('/operations', { query: { instance_id: id } }),
       (by, id) => by.send('POST', `/backup_instance/${id}`),
       (by, id) => by.send('POST', `/restore_instance/${id}/kept`),

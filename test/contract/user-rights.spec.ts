@@ -71,6 +71,7 @@ const ADMINS = (done: number): Row['statuses'] => [403, 403, 403, 403, 403, done
 const TABLE: Row[] = [
   { call: 'GET /backups/{instance_id}', ask: (by) => by.get(backupPath(mine)), statuses: READS },
   { call: 'GET /backups/{instance_id}/{backup_name}', ask: (by) => by.get(backupPath(mine, 'kept')), statuses: READS },
+  { call: 'GET /restore_point/{instance_id}', ask: (by) => by.get(`/restore_point/${mine}`), statuses: READS },
   { call: 'GET /operations', ask: (by) => by.get('/operations', { query: { instance_id: mine } }), statuses: READS },
   { call: 'GET /operations/{id}', ask: (by) => by.get(`/operations/${operation}`), statuses: READS },
   { call: 'GET /operations', ask: (by) => by.get('/operations'), statuses: [400, 400, 400, 400, 400, 200] },
