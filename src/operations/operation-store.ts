@@ -54,9 +54,10 @@ export interface Ending {
 
 type Row = Record<string, unknown>;
 
+const ALL_BUT_INPUT = `id, kind, instance_id, state, phase, progress, result, error, attempt, runner, cancel_requested,
+  requested_by, request_id, created_at, started_at, finished_at, next_try_at, '{}'::jsonb AS memo`;
 /** What a broker looks up often, and shows. The rest is for handlers, and may be large. */
-const SHOWN = `id, kind, instance_id, state, phase, progress, result, error, attempt, runner, cancel_requested,
-  requested_by, request_id, created_at, started_at, finished_at, next_try_at, '{}'::jsonb AS input, '{}'::jsonb AS memo`;
+const SHOWN = `${ALL_BUT_INPUT}, '{}'::jsonb AS input`;
 
 const HELD = `id = $1 AND attempt = $2 AND runner = $3 AND state = 'running'`;
 /** Part of a statement whose loss in a crash of the database harms nothing: its commit need not wait for the disk. */
@@ -196,20 +197,19 @@ export class OperationStore {
     return found;
   }
 
-  /** Without what their handlers were given and have remembered, as all that follow but `unended`. */
+  /** Without what their handlers were given and have remembered, as most that follow. */
   findAll(ids: string[]): Promise<Operation[]> {
     return this.select('WHERE id = ANY($1::uuid[])', [ids]);
   }
 
   async active(instanceId: string): Promise<Operation | null> {
     const where = `WHERE instance_id = $1 AND state IN ('queued', 'running')`;
-    return (await this.select(where, [instanceId]))[0] ?? null;
+    return (await this.select(where, [instanceId], `${ALL_BUT_INPUT}, input`))[0] ?? null;
   }
 
   async latest(instanceId: string, kinds: readonly OperationKind[] = OPERATION_KINDS): Promise<Operation | null> {
-    const where = `WHERE instance_id = $1 AND kind = ANY($2::text[])`;
-    const rows = await this.select(`${where} ORDER BY created_at DESC, id DESC LIMIT 1`, [instanceId, kinds]);
-    return rows[0] ?? null;
+    const newest = `WHERE instance_id = $1 AND kind = ANY($2::text[]) ORDER BY created_at DESC, id DESC LIMIT 1`;
+    return (await this.select(newest, [instanceId, kinds], `${ALL_BUT_INPUT}, input`))[0] ?? null;
   }
 
   /** @throws {BrokerError} `invalid_request` where `after` is no operation, or none of the instance */
