@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { link, rm, symlink } from 'node:fs/promises';
+import { type Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { type OperationContext } from '../operations/operation-handler.js';
@@ -78,15 +79,14 @@ export class RestoreArchive {
     }
     let bytes = 0;
     const tell = (chunk: Buffer) => progress({ bytes: (bytes += chunk.length), total_bytes });
-    if (here !== undefined) {
-      await this.#borrow(here, name);
-      const hash = createHash('sha256');
-      for await (const chunk of body) {
-        hash.update(chunk as Buffer);
-        tell(chunk as Buffer);
-      }
-      return hash.digest('hex');
+    try {
+      return await (here === undefined ? this.#spooled(name, body, tell) : this.#borrowed(here, name, body, tell));
+    } finally {
+      body.destroy();
     }
+  }
+
+  async #spooled(name: string, body: Readable, tell: (chunk: Buffer) => void): Promise<string> {
     const file = await this.spool.create(name);
     try {
       for await (const chunk of body) {
@@ -101,9 +101,15 @@ export class RestoreArchive {
   }
 
   /** What lies on this machine is not copied. A link of its own keeps the bytes when the backup is deleted meanwhile. */
-  async #borrow(from: string, name: string): Promise<void> {
+  async #borrowed(from: string, name: string, body: Readable, tell: (chunk: Buffer) => void): Promise<string> {
     await this.spool.prepare();
     await link(from, this.spool.path(name)).catch(() => symlink(from, this.spool.path(name)));
+    const hash = createHash('sha256');
+    for await (const chunk of body) {
+      hash.update(chunk as Buffer);
+      tell(chunk as Buffer);
+    }
+    return hash.digest('hex');
   }
 }
 

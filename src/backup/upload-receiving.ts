@@ -44,8 +44,11 @@ export class UploadReceiving {
       await context.phase('receiving', { bytes: 0, ...(total !== undefined && { total_bytes: total }) });
       await context.remember({ spool: name });
       const maxBytes = archiveLimit(instance);
-      const file = await this.spool.create(name);
       const check = this.archives.arriving({ maxBytes }, signal);
+      const file = await this.spool.create(name).catch((error: unknown) => {
+        check.sink.destroy();
+        throw error;
+      });
       const tell = (bytes: number) => context.progress({ bytes, ...(total !== undefined && { total_bytes: total }) });
       const measured = await reception.take(file, check.sink, tell, signal);
       await context.phase('checking');
