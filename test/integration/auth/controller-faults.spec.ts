@@ -107,6 +107,16 @@ function basic(): string {
   return `Basic ${Buffer.from('admin:the password').toString('base64')}`;
 }
 
+it.each([
+  ['the root document', () => controller.url, '/'],
+  ['discovery', () => controller.uaa.url, '/.well-known/openid-configuration'],
+  ['the keys', () => controller.uaa.url, '/token_keys'],
+])('takes no answer that is right but for its status: %s', async (_what, base, path) => {
+  const genuine = (await (await fetch(`${base()}${path}`)).json()) as object;
+  controller.faults.set(new RegExp(`^${path}$`), answers(503, genuine));
+  expect(await outcome()).toBe('controller_unreachable');
+});
+
 it('admits again by itself when they are well again', async () => {
   const callers = callersFor({ url: controller.url });
   controller.faults.set(/./, { kind: 'cut' });
