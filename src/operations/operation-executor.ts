@@ -2,7 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
 import { BrokerError } from '../errors.js';
-import { stateUnreachable } from '../state/state-errors.js';
+import { sacrificed, stateUnreachable } from '../state/state-errors.js';
 import { operationError } from './operation-error.js';
 import { type OperationContext, type OperationHandler, type Outcome } from './operation-handler.js';
 import { OperationQueue } from './operation-queue.js';
@@ -11,11 +11,12 @@ import { type Ending, OperationStore } from './operation-store.js';
 import { OperationWaiters } from './operation-waiters.js';
 import { type OperationMemo, type OperationProgress } from './operation.entity.js';
 import { ProgressWriter } from './progress-writer.js';
+import { transactionOrNothing } from './transaction-or-nothing.js';
 
 /** Longest undo, in ms; then it counts as one that threw. */
 const UNDO_LIMIT_MS = 600_000;
 
-/** Wait between tries of a write while the state database cannot be reached, in ms. */
+/** Wait between tries of a write that failed of nothing of its own, in ms. */
 const RETRY_MS = 500;
 
 export interface Limits {
@@ -53,11 +54,11 @@ export class OperationExecutor {
 
   /** Gives the operation back to the queue; nothing happens where the attempt does not hold it any more. */
   async handOver(run: OperationRun): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
-      if (!(await this.store.requeue(manager, run))) return;
+    const handedOver = await transactionOrNothing(this.dataSource, async (manager) => {
       await this.queue.giveBack(manager, run.operation.kind, run.job);
-      this.logger.log(`${describe(run)} is handed over`);
+      return (await this.store.requeue(manager, run)) || undefined;
     });
+    if (handedOver) this.logger.log(`${describe(run)} is handed over`);
   }
 
   /** Undefined: concluded, or lost. */
@@ -113,11 +114,11 @@ export class OperationExecutor {
    */
   private async end(run: OperationRun, end: Ending, conclude?: (manager: EntityManager) => Promise<void>) {
     const ended = await this.persist(run, () =>
-      this.dataSource.transaction(async (manager) => {
+      transactionOrNothing(this.dataSource, async (manager) => {
+        // The job may be another attempt's by now: then the operation is too, and nothing of this is kept.
+        await this.queue.remove(manager, run.operation.kind, run.id);
         const operation = await this.store.end(manager, run, end);
-        if (operation === undefined) return undefined;
-        await conclude?.(manager);
-        await this.queue.remove(manager, operation.kind, operation.id);
+        if (operation !== undefined) await conclude?.(manager);
         return operation;
       }),
     );
@@ -179,14 +180,17 @@ export class OperationExecutor {
     throw stopError('cancelled');
   }
 
-  /** A state database that is away for a while fails no operation: the write waits for it. */
+  /**
+   * A state database that is away for a while fails no operation: the write waits for it. Nor does one that gives up
+   * this transaction for another one's sake.
+   */
   private async persist<T>(run: OperationRun, write: () => Promise<T>): Promise<T> {
     for (;;) {
       if (run.stopped === 'lost') throw new OperationLostError();
       try {
         return await write();
       } catch (error) {
-        if (!stateUnreachable(error) || run.released) throw error;
+        if (run.released || !(stateUnreachable(error) || sacrificed(error))) throw error;
         await pause(RETRY_MS);
       }
     }

@@ -28,7 +28,7 @@ export interface Job {
 /**
  * The jobs that carry operations to brokers: one pg-boss queue per kind, so that a broker takes only kinds that it
  * can do; the job's id is the operation's. A job says who works, never what came of it: that stands in `operation`,
- * and an ended operation has no job.
+ * and an ended operation has no job. A transaction that writes both writes the job first, lest two wait for each other.
  */
 @Injectable()
 export class OperationQueue {
@@ -109,7 +109,7 @@ export class OperationQueue {
     await this.started.touch(kind, jobs);
   }
 
-  /** Gives jobs back: whoever asks next gets them. With an id alone it does not matter who has taken it. */
+  /** Gives a job back: whoever asks next gets it. With an id alone it does not matter who has taken it. */
   async giveBack(manager: EntityManager, kind: OperationKind, job: Job | string): Promise<void> {
     await this.started.fail(kind, typeof job === 'string' ? job : { ...job }, null, { db: within(manager) });
   }

@@ -11,7 +11,8 @@ import { OperationIntake, type Taken } from './operation-intake.js';
 import { HEARTBEAT_SECONDS, LONGEST_RUN_HOURS, OperationQueue } from './operation-queue.js';
 import { OperationRun } from './operation-run.js';
 import { OperationStore } from './operation-store.js';
-import { type Operation, type OperationKind } from './operation.entity.js';
+import { Operation, type OperationKind } from './operation.entity.js';
+import { transactionOrNothing } from './transaction-or-nothing.js';
 
 /** How many operations of light kinds run at once on a broker. */
 const LIGHT_PARALLEL = 16;
@@ -245,10 +246,14 @@ export class OperationRunner {
 
   /** What a former process of this node ran is to be taken at once, without waiting for its beats to stay away. */
   private async recover(): Promise<void> {
-    for (const { kind, id } of await this.store.leftBehind(this.identity.node, this.identity.runner)) {
+    for (const { kind, id, attempt } of await this.store.leftBehind(this.identity.node, this.identity.runner)) {
       await this.queue.ensure(kind);
-      await this.dataSource.transaction((manager) => this.queue.giveBack(manager, kind, id));
-      this.logger.log(`${kind} ${id} was left behind by a former process of this broker and goes on`);
+      const givenBack = await transactionOrNothing(this.dataSource, async (manager) => {
+        await this.queue.giveBack(manager, kind, id);
+        // Another broker may have taken the job meanwhile, and its operation with it: then it keeps both.
+        return (await manager.existsBy(Operation, { id, attempt, state: 'running' })) || undefined;
+      });
+      if (givenBack) this.logger.log(`${kind} ${id} was left behind by a former process of this broker and goes on`);
     }
     await this.upkeep();
   }

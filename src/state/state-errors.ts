@@ -25,6 +25,9 @@ const NETWORK = new Set([
  */
 const NOT_SERVING = /^(08...|53300|57P0.|57014|25P03|25006|28...|3D000)$/;
 
+/** SQLSTATE serialization_failure and deadlock_detected. */
+const SACRIFICED = /^(40001|40P01)$/;
+
 /** OpenSSL's and Node's words for a certificate or a handshake that cannot be accepted. */
 const TLS_FAULT = /^(ERR_SSL|ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH)/;
 
@@ -52,6 +55,13 @@ export function translated(error: unknown): unknown {
 /** Whether an error says that the state database could not be reached. */
 export function stateUnreachable(error: unknown): boolean {
   return error instanceof StateUnreachableError;
+}
+
+/** Whether the state database gave a transaction up for another one's sake: the same once more can succeed. */
+export function sacrificed(error: unknown): boolean {
+  const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
+  const { code } = (cause ?? {}) as { code?: unknown };
+  return typeof code === 'string' && SACRIFICED.test(code);
 }
 
 /** The error as who starts the broker sees it: a StartError where the role of that URL may not make what it must. */
