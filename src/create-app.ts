@@ -100,12 +100,9 @@ class RunningBroker implements BrokerApp {
   reloadTls(): void {
     const { tls } = this.config.http;
     if (tls === undefined) return;
-    try {
-      reloadTls(this.app.getHttpServer() as unknown as Server, tls);
-      this.log.info('the certificate was read anew');
-    } catch (error) {
-      this.log.error({ err: error }, 'the new certificate cannot be used, the former one stays');
-    }
+    const fault = reloadTls(this.app.getHttpServer() as unknown as Server, tls);
+    if (fault === undefined) this.log.info('the certificate was read anew');
+    else this.log.error(`the new certificate cannot be used, the former one stays: ${fault}`);
   }
 
   close(): Promise<void> {

@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+/** PKCS #8, encrypted or not (RFC 7468), or a form that is named by its algorithm. */
+const PRIVATE_KEY = /-----BEGIN ([A-Z]+ )*PRIVATE KEY-----/;
+
 /** Longer than any path (PATH_MAX of Linux). */
 const LONGEST_PATH = 4096;
 
@@ -29,9 +32,11 @@ export function certificateFault(textOrPath: string): string | undefined {
 
 /** Says why the private key cannot be used, or undefined where it can. */
 export function privateKeyFault(textOrPath: string): string | undefined {
-  return faultOf('a private key in PEM form, or the path of a file with it', () =>
-    createPrivateKey(readPem(textOrPath)),
-  );
+  return faultOf('a private key in PEM form, or the path of a file with it', () => {
+    const pem = readPem(textOrPath);
+    if (!PRIVATE_KEY.test(pem)) throw new Error('no private key in it');
+    createPrivateKey(pem);
+  });
 }
 
 /** Says that the key is not the certificate's; undefined where it is, or where one of them cannot be used at all. */

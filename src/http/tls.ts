@@ -1,7 +1,7 @@
 import { createSecureContext } from 'node:tls';
 import { type Server } from 'node:https';
 import { type BrokerConfig } from '../config/schema.js';
-import { readPem } from '../config/pem.js';
+import { certificateFault, keyPairFault, privateKeyFault, readPem } from '../config/pem.js';
 
 type TlsConfig = NonNullable<BrokerConfig['http']['tls']>;
 
@@ -11,11 +11,26 @@ export function readTls(tls: TlsConfig): { cert: string; key: string; minVersion
 }
 
 /**
- * New connections use what the files hold now; those that stand go on.
- * @throws what Node says where certificate and key cannot be used: the former ones stay
+ * New connections use what the files hold now; those that stand go on. Says which setting cannot be used and why, and
+ * the former certificate and key stay; undefined where the new ones are in use.
  */
-export function reloadTls(server: Server, tls: TlsConfig): void {
-  const fresh = readTls(tls);
-  createSecureContext(fresh);
-  server.setSecureContext(fresh);
+export function reloadTls(server: Server, tls: TlsConfig): string | undefined {
+  const fault = settingFault(tls);
+  if (fault !== undefined) return fault;
+  try {
+    const fresh = readTls(tls);
+    createSecureContext(fresh);
+    server.setSecureContext(fresh);
+    return undefined;
+  } catch (error) {
+    return `http.tls: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function settingFault({ certificate, private_key }: TlsConfig): string | undefined {
+  const key = private_key.reveal();
+  const ofCertificate = certificateFault(certificate);
+  if (ofCertificate !== undefined) return `http.tls.certificate: ${ofCertificate}`;
+  const ofKey = privateKeyFault(key) ?? keyPairFault(certificate, key);
+  return ofKey === undefined ? undefined : `http.tls.private_key: ${ofKey}`;
 }

@@ -37,12 +37,18 @@ it('serves TLS, takes a renewed certificate into use, and keeps the former one w
     expect(small.url).toMatch(/^https:/);
     expect((await served(small.url)).subject.CN).toBe('first');
     put(drawCertificate('second'));
-    reloadTls(server, tls);
+    expect(reloadTls(server, tls)).toBeUndefined();
     expect((await served(small.url)).subject.CN).toBe('second');
     writeFileSync(files.certificate, 'no certificate');
-    expect(() => reloadTls(server, tls)).toThrow();
+    expect(reloadTls(server, tls)).toMatch(/^http\.tls\.certificate: expected .*: no certificate in it$/);
+    put({ ...drawCertificate('third'), privateKey: 'hidden' });
+    expect(reloadTls(server, tls)).toMatch(/^http\.tls\.private_key: expected .*: no private key in it$/);
+    put({ ...drawCertificate('third'), privateKey: '-----BEGIN PRIVATE KEY-----\nhidden\n-----END PRIVATE KEY-----' });
+    expect(reloadTls(server, tls)).toMatch(/^http\.tls\.private_key: expected a private key in PEM form(?!.*hidden)/);
     put({ ...drawCertificate('third'), privateKey: drawCertificate('fourth').privateKey });
-    expect(() => reloadTls(server, tls)).toThrow();
+    expect(reloadTls(server, tls)).toBe('http.tls.private_key: expected the private key of the certificate');
+    rmSync(files.private_key);
+    expect(reloadTls(server, tls)).toMatch(/^http\.tls\.private_key: .*no file that can be read: ENOENT$/);
     expect((await served(small.url)).subject.CN).toBe('second');
   } finally {
     await small.app.close();
