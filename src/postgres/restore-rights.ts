@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { BrokerError } from '../errors.js';
-import { parseList } from './archive-entries.js';
+import { type ArchiveEntry, parseList } from './archive-entries.js';
 import { codeOf } from './server-fault.js';
 import { type Session } from './session.js';
 import { reasonOf, toolOutput } from './tool-process.js';
@@ -12,15 +12,19 @@ const STATEMENTS_PER_QUERY = 200;
 const NAMED = 100;
 /** Syntax or access rule violation (also of roles that do not exist), invalid grantor, dependent privileges. */
 const REFUSED = /^(42|0L|2B)/;
+const RIGHT = /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) /;
 
-const isRight = (kind: string | undefined) => kind === 'ACL' || kind === 'DEFAULT ACL';
-
-/** An archive's list of contents in two: what makes and fills objects, and the rights to them. */
-export function partedList(list: string): { objects: string; rights: string } {
+/** An archive's list of contents: what makes and fills objects, policies where they are asked for, and rights. */
+export function partedList(list: string, policiesApart: boolean) {
   const { entries } = parseList(list);
-  const text = (right: boolean) =>
-    entries.flatMap(({ kind, line }) => (isRight(kind) === right ? [`${line}\n`] : [])).join('');
-  return { objects: text(false), rights: text(true) };
+  const partOf = ({ kind, tag }: ArchiveEntry) => {
+    if (kind === 'ACL' || kind === 'DEFAULT ACL') return 'rights';
+    const ofPolicy = kind === 'POLICY' || (kind === 'COMMENT' && tag.startsWith('POLICY '));
+    return policiesApart && ofPolicy ? 'policies' : 'objects';
+  };
+  const text = (part: string) =>
+    entries.flatMap((entry) => (partOf(entry) === part ? [`${entry.line}\n`] : [])).join('');
+  return { objects: text('objects'), policies: text('policies'), rights: text('rights') };
 }
 
 /**
@@ -34,7 +38,7 @@ export async function restoreRights(
   { file, rights }: { file: string; rights: string },
   signal: AbortSignal,
 ): Promise<string[]> {
-  const statements = rights === '' ? [] : rightsIn(await scriptOf(tools, file, rights, signal));
+  const statements = await statementsOf(tools, file, rights, RIGHT, signal);
   const leftOut: string[] = [];
   for (let first = 0; first < statements.length; first += STATEMENTS_PER_QUERY) {
     const batch = statements.slice(first, first + STATEMENTS_PER_QUERY);
@@ -58,6 +62,23 @@ async function refusal(session: Session, text: string, signal: AbortSignal): Pro
   }
 }
 
+/**
+ * The statements of an archive's entries that begin so; pg_restore's own settings and comments are left out. Who gave a
+ * right is too: only a superuser could restore that (`SET SESSION AUTHORIZATION`), so the owner gives it.
+ */
+export async function statementsOf(
+  tools: PostgresTools,
+  file: string,
+  list: string,
+  beginning: RegExp,
+  signal: AbortSignal,
+): Promise<string[]> {
+  if (list === '') return [];
+  const script = await scriptOf(tools, file, list, signal);
+  const pieces = script.match(/^(?:--|\\).*$|(?:[^"';\s]|'[^']*')(?:[^"';]|"[^"]*"|'[^']*')*;/gm) ?? [];
+  return pieces.filter((piece) => beginning.test(piece));
+}
+
 async function scriptOf(tools: PostgresTools, file: string, list: string, signal: AbortSignal): Promise<string> {
   const listFile = `${file}.list`;
   await writeFile(listFile, list, { mode: 0o600 });
@@ -70,13 +91,4 @@ async function scriptOf(tools: PostgresTools, file: string, list: string, signal
   } finally {
     await rm(listFile, { force: true });
   }
-}
-
-/**
- * The statements of pg_restore's script that give or take rights. Who gave one is not restored: only a superuser could
- * (`SET SESSION AUTHORIZATION`), so the owner gives it.
- */
-function rightsIn(script: string): string[] {
-  const pieces = script.match(/^(?:--|\\).*$|(?:[^"';\s]|'[^']*')(?:[^"';]|"[^"]*"|'[^']*')*;/gm) ?? [];
-  return pieces.filter((piece) => /^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) /.test(piece));
 }

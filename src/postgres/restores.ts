@@ -8,6 +8,7 @@ import { dropRole } from './role-removal.js';
 import { type DumpFacts } from './dump-facts.js';
 import { type EphemeralLogin, letPastRowSecurity, makeEphemeralRole, runAs } from './ephemeral-role.js';
 import { PostgresServers } from './postgres-servers.js';
+import { absentRoles, restorePolicies } from './restore-policies.js';
 import { partedList, restoreRights } from './restore-rights.js';
 import { runRestore } from './restore-run.js';
 import { countedTables, countRows, totalOf } from './row-counts.js';
@@ -61,7 +62,7 @@ export interface Filled {
   rows: number;
   tables: number;
   databaseBytes: number;
-  /** Errors that were accepted; rights that cannot be given anymore. */
+  /** Errors that were accepted; rights and policies that cannot be given anymore. */
   leftOut: string[];
 }
 
@@ -97,9 +98,11 @@ export class Restores {
     const server = this.servers.server(names.server);
     const { signal } = step;
     const login = await inPhase(step, 'restoring', () => this.#prepare(server, names, shadow, options, signal));
-    const { objects, rights } = partedList(options.list);
+    const absent = options.own ? await absentRoles(server, options.facts?.named_roles ?? [], signal) : [];
+    const { objects, ...apart } = partedList(options.list, absent.length > 0);
     const errors = await this.#restore(server, login, shadow, { ...options, list: objects }, signal);
-    const lost = options.own ? await this.#giveRights(server, login, shadow, { ...options, rights }, signal) : [];
+    const ask = { file: options.file, absent, ...apart };
+    const lost = options.own ? await this.#giveRights(server, login, shadow, ask, signal) : [];
     const rows = await inPhase(step, 'analyzing', () => this.#analyze(server, names, login, shadow, signal));
     return inPhase(step, 'verifying', async () => {
       if (options.facts && errors.length === 0) compare(options.facts.rows, rows);
@@ -212,12 +215,13 @@ export class Restores {
     server: Server,
     login: EphemeralLogin,
     { database }: RestoreNames,
-    ask: { file: string; rights: string },
+    ask: { file: string; rights: string; policies: string; absent: string[] },
     signal: AbortSignal,
   ): Promise<string[]> {
-    return runAs(server, login, this.#applicationName, database, signal, (session) =>
-      restoreRights(this.tools, session, ask, signal),
-    );
+    return runAs(server, login, this.#applicationName, database, signal, async (session) => [
+      ...(await restorePolicies(this.tools, session, ask, signal)),
+      ...(await restoreRights(this.tools, session, ask, signal)),
+    ]);
   }
 
   /** Statements of an archive can make more data than it holds. */

@@ -70,4 +70,37 @@ describe('the rights in a backup', () => {
     await recovery.restores.dropRestorePoint('default', shadow.restorePoint, never);
     expect(await inventory(cluster)).toEqual(before);
   });
+
+  it('keeps policies for the roles that are left, and leaves out by name those of roles that an operator has dropped', async () => {
+    const { names, bindings } = await tenant(recovery, cluster, ['read-write', 'read-only']);
+    const [writer, reader] = bindings;
+    const url = writer?.url ?? '';
+    await sql(cluster.superuserUrl(), 'CREATE ROLE reporting; CREATE ROLE "re, port"; CREATE ROLE stays');
+    await sql(
+      url,
+      `CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY gone ON t TO reporting USING (true); COMMENT ON POLICY gone ON t IS 'theirs';
+      CREATE POLICY half ON t AS RESTRICTIVE FOR SELECT TO reporting, ${reader?.role}, "re, port" USING (a > 0);
+      COMMENT ON POLICY half ON t IS 'of; ''both''';
+      CREATE POLICY "a TO reporting USING (" ON t TO stays USING (a::text <> ' TO reporting; ') WITH CHECK (a > 1);
+      CREATE POLICY everybody ON t USING (a = 1)`,
+    );
+    const policies = `SELECT polname::text AS name, polpermissive, polcmd, polroles::regrole[]::text[] AS roles,
+      pg_get_expr(polqual, polrelid) AS visible, pg_get_expr(polwithcheck, polrelid) AS writable,
+      obj_description(oid, 'pg_policy') AS comment FROM pg_policy ORDER BY 1`;
+    const before = await sql(url, policies);
+    expect(before).toHaveLength(4);
+    const { file, facts } = await take(recovery, names);
+    await sql(url, 'DROP TABLE t');
+    await sql(cluster.superuserUrl(), 'DROP ROLE reporting; DROP ROLE "re, port"');
+    const { leftOut, shadow } = await restore(recovery, names, file, { own: true, facts });
+    expect(leftOut).toEqual([
+      'POLICY gone ON public.t (role reporting does not exist)',
+      'POLICY half ON public.t for reporting, "re, port" (roles reporting, "re, port" do not exist)',
+    ]);
+    const expected = before.filter(({ name }) => name !== 'gone');
+    for (const policy of expected) if (policy['name'] === 'half') policy['roles'] = [reader?.role];
+    expect(await sql(url, policies)).toEqual(expected);
+    await recovery.restores.dropRestorePoint('default', shadow.restorePoint, never);
+  });
 });
