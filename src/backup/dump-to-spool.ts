@@ -11,7 +11,7 @@ import { type TenantNames } from '../postgres/tenant.js';
 import { archiveKey } from '../storage/object-key.js';
 import { type StorageProvider } from '../storage/storage-provider.js';
 import { type LiveUpload, resumableBy } from './archive-keeping.js';
-import { type Manifest } from './manifest.js';
+import { type Manifest, readable } from './manifest.js';
 import { Spool } from './spool.js';
 import { type Measured, type SpoolFile } from './spool-file.js';
 
@@ -62,7 +62,7 @@ export class DumpToSpool {
     const live = ask.storage.type === 'local' ? undefined : this.#upload(context, ask, file, signal);
     try {
       const { measured, facts } = await this.#dump(context, ask, file, signal);
-      return { manifest: this.#manifest(context, ask, measured, facts), live };
+      return { manifest: readable(this.#manifest(context, ask, measured, facts)), live };
     } catch (error) {
       failed.abort(error);
       await file.abandon(error instanceof Error ? error : new Error(String(error)));

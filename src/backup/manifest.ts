@@ -4,8 +4,8 @@ import { BrokerError } from '../errors.js';
 import { type DumpFacts } from '../postgres/dump-facts.js';
 import { type Backup } from './backup.entity.js';
 
-/** Larger ones are no manifests: a database of 100,000 tables needs some 10 MB. */
-export const LARGEST_MANIFEST = 256 * 1024 * 1024;
+/** Larger ones are neither read nor written: a database of 100,000 tables needs some 10 MB. */
+export const LARGEST_MANIFEST = 32 * 1024 * 1024;
 
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const version = z.string().max(100);
@@ -61,6 +61,21 @@ export type Manifest = z.output<typeof manifestSchema>;
 
 export function manifestText(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/**
+ * The manifest as it can be read again: where it would be too large, without the count of each table.
+ * @throws BrokerError dump_failed where that does not help
+ */
+export function readable(manifest: Manifest): Manifest {
+  if (Buffer.byteLength(manifestText(manifest)) <= LARGEST_MANIFEST) return manifest;
+  const smaller = { ...manifest, dump: manifest.dump && { ...manifest.dump, rows: {} } };
+  const bytes = Buffer.byteLength(manifestText(smaller));
+  if (bytes <= LARGEST_MANIFEST) return smaller;
+  throw new BrokerError(
+    'dump_failed',
+    `the manifest of the backup would have ${bytes} bytes, and at most ${LARGEST_MANIFEST} can be read: the database has too many settings, or rights for too many roles`,
+  );
 }
 
 /**

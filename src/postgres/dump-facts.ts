@@ -17,7 +17,10 @@ export interface DumpFacts {
   snapshot_at: string;
   /** Position in the write-ahead log. */
   lsn: string;
-  /** By `schema.table`, each quoted where SQL needs it. Without those that belong to extensions. */
+  /**
+   * By `schema.table`, each quoted where SQL needs it. Without those that belong to extensions. Empty where they were
+   * left out of a manifest that would have been too large.
+   */
   rows: Record<string, number>;
   tables: number;
   row_total: number;

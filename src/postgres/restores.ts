@@ -50,7 +50,7 @@ export interface FillOptions {
   /** Of the archive's extensions those that a superuser may create, and what the instance itself lists. */
   extensions?: { allowed: readonly string[]; wanted: readonly string[] };
   /** From the manifest: what the restored rows are compared with. */
-  facts?: Pick<DumpFacts, 'rows' | 'binding_roles' | 'named_roles'> | undefined;
+  facts?: Pick<DumpFacts, 'rows' | 'tables' | 'row_total' | 'binding_roles' | 'named_roles'> | undefined;
   /** Goes on to the swap in spite of errors of a foreign archive's statements. */
   acceptErrors?: boolean | undefined;
   /** Most bytes that the filled database may have. */
@@ -105,7 +105,7 @@ export class Restores {
     const lost = options.own ? await this.#giveRights(server, login, shadow, ask, signal) : [];
     const rows = await inPhase(step, 'analyzing', () => this.#analyze(server, names, login, shadow, signal));
     return inPhase(step, 'verifying', async () => {
-      if (options.facts && errors.length === 0) compare(options.facts.rows, rows);
+      if (options.facts && errors.length === 0) compare(options.facts, rows);
       await this.#cleanUp(server, names, shadow, signal);
       const databaseBytes = await sizeOf(server, shadow.database, signal);
       return { rows: totalOf(rows), tables: Object.keys(rows).length, databaseBytes, leftOut: [...errors, ...lost] };
@@ -268,7 +268,14 @@ export class Restores {
   }
 }
 
-function compare(expected: Record<string, number>, found: Record<string, number>): void {
+function compare(facts: Pick<DumpFacts, 'rows' | 'tables' | 'row_total'>, counted: Record<string, number>): void {
+  const each = Object.keys(facts.rows).length > 0 || facts.tables === 0;
+  const expected = each ? facts.rows : { tables: facts.tables, rows: facts.row_total };
+  const found = each ? counted : { tables: Object.keys(counted).length, rows: totalOf(counted) };
+  differ(expected, found);
+}
+
+function differ(expected: Record<string, number>, found: Record<string, number>): void {
   const names = [...new Set([...Object.keys(expected), ...Object.keys(found)])];
   const wrong = names.filter((name) => expected[name] !== found[name]);
   if (wrong.length === 0) return;

@@ -179,6 +179,26 @@ describe('restore', () => {
         });
       }));
 
+    it('on another number of rows than that of a manifest too large for the counts of each table changes nothing', () =>
+      unchanged(async () => {
+        const { file, facts } = await take(recovery, names());
+        const wrong = { ...facts, rows: {}, row_total: facts.row_total + 1 };
+        await expect(restore(recovery, names(), file, { own: true, facts: wrong })).rejects.toMatchObject({
+          code: 'verification_failed',
+          details: { differences: [`rows: ${wrong.row_total} expected, ${facts.row_total} found`] },
+        });
+        const shadow = recovery.restores.drawNames();
+        const { list, uncompressedBytes } = await recovery.archives.inspect(
+          file,
+          { own: true, allowedExtensions: TRUSTED },
+          never,
+        );
+        const right = { file, jobs: 1, own: true, list, uncompressedBytes, facts: { ...facts, rows: {} } };
+        const filled = await recovery.restores.fill(names(), shadow, right, step());
+        expect(filled).toMatchObject({ rows: facts.row_total, tables: facts.tables });
+        await recovery.restores.discardShadow(names(), shadow, never);
+      }));
+
     it('on a cancel ends programs and sessions and changes nothing', () =>
       unchanged(async () => {
         const other = await tenant(recovery, cluster, ['read-write']);
