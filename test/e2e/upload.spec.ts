@@ -4,7 +4,8 @@ import { ended, expectProblem, things } from '../support/backups.js';
 import { type RunningBroker, startBroker } from '../support/broker.js';
 import { type Answer, type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
-import { credentialsOf } from '../support/platform.js';
+import { type Credentials } from '../support/platform.js';
+import { binding, expectReads } from '../support/restores.js';
 import { sql } from '../support/sql.js';
 import { until } from '../support/until.js';
 import { digestOf, foreignArchive, upload } from '../support/uploads.js';
@@ -12,13 +13,15 @@ import { digestOf, foreignArchive, upload } from '../support/uploads.js';
 let cluster: Cluster;
 let broker: RunningBroker;
 let archive: Buffer;
-let uri: string;
+let reader: Credentials;
+let writer: Credentials;
 
 beforeAll(async () => {
   cluster = await startCluster();
   broker = await startBroker({ cluster, config: { http: { max_upload: '4MiB' } } });
   await broker.platform.provision('i1');
-  uri = credentialsOf(await broker.platform.bind('i1', 'b1')).uri;
+  writer = await binding(broker, 'i1', 'b1');
+  reader = await binding(broker, 'i1', 'b2', { access: 'read-only' });
   archive = await foreignArchive(
     cluster,
     `CREATE ROLE stranger; CREATE ROLE reader; CREATE EXTENSION citext; COMMENT ON EXTENSION citext IS 'mine';
@@ -80,8 +83,9 @@ describe('an upload', () => {
     expect(restored.body['left_out']).toEqual(
       expect.arrayContaining([expect.stringMatching(/PUBLICATION.*news/), expect.stringMatching(/rights/)]),
     );
-    await sql(uri, `INSERT INTO words VALUES (501, 'new'); ALTER TABLE words ADD note text`);
-    expect(await sql(uri, `SELECT count(*)::int AS n FROM words WHERE word LIKE 'word%'`)).toEqual([{ n: 500 }]);
+    await expectReads({ writer, reader }, ['words']);
+    await sql(writer.uri, `INSERT INTO words VALUES (501, 'new'); ALTER TABLE words ADD note text`);
+    expect(await sql(writer.uri, `SELECT count(*)::int AS n FROM words WHERE word LIKE 'word%'`)).toEqual([{ n: 500 }]);
   });
 
   it('comes by POST, in chunks, without a content type, with the other digest', async () => {
@@ -102,14 +106,16 @@ describe('an upload', () => {
 
 describe('archives that are none', () => {
   const plain = '-- a dump\nCREATE TABLE t (i int);\n';
-  const newer = () => Buffer.from(archive).fill(0xff, 6, 7);
+  /** With the byte of the header that is that part of the format's version raised. */
+  const newer = (at: number) => () => Buffer.from(archive).fill(0xff, at, at + 1);
   const cases: [what: string, bytes: () => Buffer, code: string, says: RegExp][] = [
     ['nothing', () => Buffer.alloc(0), 'archive_invalid', /empty/],
     ['plain SQL', () => Buffer.from(plain), 'archive_invalid', /plain SQL/],
     ['gzip', () => gzipSync(archive), 'archive_invalid', /gzip/],
     ['noise', () => randomBytes(100_000), 'archive_invalid', /archive/],
     ['its first bytes', () => archive.subarray(0, 8), 'archive_invalid', /ends/],
-    ['a newer format', newer, 'archive_too_new', /newer/],
+    ['a newer format', newer(6), 'archive_too_new', /newer/],
+    ['a newer major format', newer(5), 'archive_too_new', /newer/],
   ];
   it.each(cases)('%s', async (_what, bytes, code, says) => {
     await refused(() => upload(broker, ['i1', fresh()], bytes()), 422, code, says);

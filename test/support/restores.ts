@@ -41,6 +41,20 @@ export const undo = (broker: RunningBroker, id: string) => broker.admin.send('PO
 export const count = async (uri: string, table: string) =>
   Number((await sql(uri, `SELECT count(*)::int AS n FROM ${table}`))[0]?.['n']);
 
+/** The reader reads every table, also those that the writer makes later, and writes to none. */
+export async function expectReads({ writer, reader }: Pick<Inhabited, 'writer' | 'reader'>, tables: string[]) {
+  await sql(writer.uri, 'CREATE TABLE made_later AS SELECT 1 AS i');
+  const { username } = reader;
+  for (const table of [...tables, 'made_later']) {
+    expect(await count(reader.uri, table)).toBe(await count(writer.uri, table));
+    // The session's default is no right: without it, too, nothing is written.
+    for (const write of [`DELETE FROM ${table}`, `INSERT INTO ${table} DEFAULT VALUES`, `TRUNCATE ${table}`])
+      await expect(sql(reader.uri, `BEGIN READ WRITE; ${write}`)).rejects.toMatchObject({ code: '42501' });
+  }
+  await expect(sql(reader.uri, `BEGIN READ WRITE; CREATE TABLE of_${username} (i int)`)).rejects.toThrow(/denied/);
+  await sql(writer.uri, 'DROP TABLE made_later');
+}
+
 /** Databases and roles that instances and bindings do not account for. */
 export async function surplus(broker: RunningBroker): Promise<string[]> {
   const { databases, roles, instances, bindings } = await broker.home.estate.look();
