@@ -1,7 +1,18 @@
-import { backupPath, beginBackup, makeBackup } from '../support/backups.js';
-import { cancelledTogether, type Lane, type Moment } from '../support/striking.js';
+import { backupPath, beginBackup, makeBackup, things } from '../support/backups.js';
+import { allAtTheirMoments, cancelledTogether, type Lane, type Moment } from '../support/striking.js';
+import { until } from '../support/until.js';
 import { foreignArchive, upload } from '../support/uploads.js';
-import { change, type Inhabitant, leaveWorld, makeWorld, settle, type World } from '../support/world.js';
+import {
+  change,
+  expectWhole,
+  type Inhabitant,
+  leaveWorld,
+  makeWorld,
+  operationsOf,
+  programs,
+  settle,
+  type World,
+} from '../support/world.js';
 
 let world: World;
 let archive: Buffer;
@@ -148,3 +159,35 @@ it.each<[string, [Flow, Lane['end'], Moment][]]>([
     ],
   ],
 ])('a cancel %s', (_what, flows) => cancelledTogether(world, each(...flows)));
+
+it('a deprovision cancels the backup first, while it is dumped and while its parts are stored', async () => {
+  const moments: Moment[] = ['after file write .*/spool/', 'after http PUT .*partNumber=1&'];
+  const lanes: Lane[] = [];
+  for (const [n, at] of moments.entries()) {
+    // More than pipes hold: where nothing is read, pg_dump waits.
+    const inhabitant = await settle(world, `leaving-${n}`, 9);
+    const meanwhile = async () => expect(await programs(world.cluster)).not.toEqual([]);
+    lanes.push({ inhabitant, at, ...backupTo('s3')(inhabitant), ...(n === 0 && { meanwhile }) });
+  }
+  const calls = await allAtTheirMoments(world, lanes);
+  const leaving = Promise.all(lanes.map(({ inhabitant }) => world.broker.platform.deprovision(inhabitant.id)));
+  await until('the cancels to come', async () => {
+    const rows = await Promise.all(lanes.map(({ inhabitant }) => operationsOf(world, inhabitant.id)));
+    return rows.flat().filter((row) => row['kind'] === 'backup' && row['cancel_requested'] === true).length === 2;
+  });
+  world.broker.child.send({ release: true });
+  expect((await leaving).map(({ status }) => status)).toEqual([200, 200]);
+  await Promise.all(calls);
+  for (const { inhabitant } of lanes) {
+    const states = (await operationsOf(world, inhabitant.id)).map(
+      ({ kind, state }) => `${String(kind)} ${String(state)}`,
+    );
+    expect(states).toEqual(['deprovision succeeded', 'backup cancelled', 'provision succeeded']);
+    world.inhabitants.delete(inhabitant.id);
+  }
+  const { roles, objects, uploads } = await things(world.broker, { server: world.s3, name: world.bucket });
+  expect([...roles, ...[...(objects ?? []), ...(uploads ?? [])].filter((key) => key.startsWith('leaving-'))]).toEqual(
+    [],
+  );
+  await expectWhole(world, []);
+});

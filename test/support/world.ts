@@ -194,7 +194,7 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 /** PostgreSQL's programs that somebody has left at work on this server. */
-async function programs(cluster: Cluster): Promise<string[]> {
+export async function programs(cluster: Cluster): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found = await Promise.all(
     pids.map(async (pid) => {
