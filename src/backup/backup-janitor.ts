@@ -9,6 +9,7 @@ import { ArchiveRemains } from './archive-remains.js';
 import { BackupService } from './backup.service.js';
 import { type Backup } from './backup.entity.js';
 import { LeftUploads } from './left-uploads.js';
+import { LostOrphans } from './lost-orphans.js';
 
 const EVERY_MS = 5_000;
 const DELETE_WAIT_MS = 60_000;
@@ -32,6 +33,7 @@ export class BackupJanitor {
     private readonly service: BackupService,
     private readonly remains: ArchiveRemains,
     private readonly uploads: LeftUploads,
+    private readonly lost: LostOrphans,
   ) {}
 
   /** Before operations start: the spool is rid of what no operation needs. */
@@ -84,12 +86,13 @@ export class BackupJanitor {
   async #removeOrphans(stopped: AbortSignal): Promise<void> {
     for (const backup of await this.service.orphans()) {
       if (stopped.aborted || !this.#isDue(`${backup.operationId} ${backup.name}`)) continue;
-      await this.#delete(backup, stopped).catch((error: unknown) => this.#later(stopped, error));
+      await this.#deleteOrphan(backup, stopped).catch((error: unknown) => this.#later(stopped, error));
     }
   }
 
   /** One after the other: an instance has one operation at a time. */
-  async #delete(backup: Backup, stopped: AbortSignal): Promise<void> {
+  async #deleteOrphan(backup: Backup, stopped: AbortSignal): Promise<void> {
+    if (await this.lost.isLost(backup, stopped)) return;
     const caller = { requestedBy: { realm: 'broker' as const }, requestId: `janitor-${randomUUID()}` };
     const { id } = await this.service.beginDelete(backup, caller);
     await this.operations.settled(id, DELETE_WAIT_MS, stopped);

@@ -20,6 +20,7 @@ import { DownloadController } from './download.controller.js';
 import { DownloadService } from './download.service.js';
 import { DumpToSpool } from './dump-to-spool.js';
 import { LeftUploads } from './left-uploads.js';
+import { LostOrphans } from './lost-orphans.js';
 import { LongCall } from './long-call.js';
 import { ManifestReader } from './manifest-reader.js';
 import { RescanHandler } from './rescan.handler.js';
@@ -42,6 +43,7 @@ import { Spool } from './spool.js';
     DownloadService,
     DumpToSpool,
     LeftUploads,
+    LostOrphans,
     LongCall,
     ManifestReader,
     RescanHandler,

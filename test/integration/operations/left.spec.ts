@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type ArchiveRemains } from '../../../src/backup/archive-remains.js';
 import { BackupJanitor } from '../../../src/backup/backup-janitor.js';
 import { type BackupService } from '../../../src/backup/backup.service.js';
+import { type LostOrphans } from '../../../src/backup/lost-orphans.js';
 import { type LeftUploads } from '../../../src/backup/left-uploads.js';
 import { LeftOperations } from '../../../src/operations/left-operations.js';
 import { type Operation } from '../../../src/operations/operation.entity.js';
@@ -50,7 +51,8 @@ function janitorOf(index: number, remove: (operation: Operation) => Promise<Erro
   const service = { orphans: () => Promise.resolve([]) } as unknown as BackupService;
   const uploads = { sweep: () => Promise.resolve() } as unknown as LeftUploads;
   const remains = { remove } as unknown as ArchiveRemains;
-  const janitor = new BackupJanitor(nodeAt(index).operations, leftAt(index), service, remains, uploads);
+  const lost = {} as LostOrphans;
+  const janitor = new BackupJanitor(nodeAt(index).operations, leftAt(index), service, remains, uploads, lost);
   janitors.push(janitor);
   return janitor;
 }
