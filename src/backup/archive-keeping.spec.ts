@@ -89,3 +89,11 @@ it('says that an archive which is neither spooled nor stored is lost', async () 
   const kept = keeping(new LocalStorage('local', root)).keep(context, 'uploading');
   await expect(kept).rejects.toMatchObject({ code: 'archive_damaged' });
 });
+
+it('gives the manifest up in time also where the archive is stored already, and the broker has restarted since', async () => {
+  const context = goingOn(() => Promise.reject(new Error('its time is over')));
+  Object.assign(context.operation.memo, { stored: true, node: null, node_until: null });
+  Object.assign(context.operation.memo, { retry_until: new Date(Date.now() - 1).toISOString() });
+  const kept = keeping(new LocalStorage('local', join(folder, 'away'))).keep(context, 'uploading');
+  await expect(kept).rejects.toMatchObject({ code: 'storage_missing' });
+});

@@ -50,8 +50,13 @@ export class ArchiveKeeping {
 
   /** What is written down once the archive is spooled: from now on there is no second dump. */
   spooled(manifest: Manifest): ArchiveMemo {
-    const until = Date.now() + this.config.operations.upload_retry + NODE_MARGIN_MS;
-    return { manifest, node: this.identity.node, node_until: new Date(until).toISOString() };
+    const until = this.#retryUntil();
+    return {
+      manifest,
+      retry_until: until.toISOString(),
+      node: this.identity.node,
+      node_until: new Date(until.getTime() + NODE_MARGIN_MS).toISOString(),
+    };
   }
 
   /**
@@ -69,7 +74,10 @@ export class ArchiveKeeping {
       await context.phase(phase, { bytes: 0, total_bytes: manifest.archive.size_bytes });
       await this.#persistently(context, phase, (tries) => this.#store(context, storage, manifest, tries, live));
       // What lies in a folder is found again by its name and its digest.
-      if (storage.type !== 'local') await context.remember({ stored: true, token: null, node: null, node_until: null });
+      if (storage.type !== 'local') {
+        const retry_until = this.#retryUntil().toISOString();
+        await context.remember({ stored: true, retry_until, token: null, node: null, node_until: null });
+      }
     }
     await context.phase('recording');
     await this.#persistently(context, 'recording', () => this.#record(storage, manifest, context.signal));
@@ -95,10 +103,13 @@ export class ArchiveKeeping {
     return storage.ofOneNode ? this.identity.node : null;
   }
 
+  #retryUntil(): Date {
+    return new Date(Date.now() + this.config.operations.upload_retry);
+  }
+
   #persistently(context: OperationContext, phase: string, work: (tries: number) => Promise<void>): Promise<void> {
-    const { node_until: limit } = memoOf(context.operation);
-    const end = typeof limit === 'string' ? Date.parse(limit) - NODE_MARGIN_MS : Infinity;
-    const until = new Date(Math.min(end, Date.now() + this.config.operations.upload_retry));
+    const { retry_until: limit } = memoOf(context.operation);
+    const until = limit === undefined ? this.#retryUntil() : new Date(limit);
     const { signal } = context;
     return retried((tries) => (tries === 1 ? work(1) : this.#gate.run(signal, () => work(tries))), {
       until,

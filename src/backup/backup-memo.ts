@@ -17,6 +17,8 @@ export interface ArchiveMemo {
   token?: string | null;
   /** The archive is spooled, whole; until then a dump starts again. */
   manifest?: Manifest;
+  /** RFC 3339, when storing it, or recording what is stored, is given up, however often the broker restarts. */
+  retry_until?: string;
   /** The archive lies in the storage, whole. */
   stored?: boolean;
   /** It has ended, but something of it could not be removed yet. */
