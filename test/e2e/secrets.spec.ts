@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { secret } from '../support/broker-home.js';
 import { type Answer, basic } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
+import { leakingLines } from '../support/leaking-lines.mjs';
 import { credentialsOf, MEDIUM } from '../support/platform.js';
 import { session, sql } from '../support/sql.js';
 import { until } from '../support/until.js';
@@ -128,6 +129,18 @@ it('nor in what is said about a wrong configuration', async () => {
   expect(run.stderr).toMatch(/http\.port/);
   expect(run.stderr).toMatch(/surprise/);
   expectNoneIn([...run.stdout.split('\n'), ...run.stderr.split('\n')]);
+});
+
+it('nor in any log of the whole run, which is searched at its end for all that was drawn in it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'run-'));
+  const drawn = ['a+b/c'.repeat(4), 'quoted"and\\'.repeat(2), 'harmless-in-this-run'];
+  const [key = '', quoted = ''] = drawn;
+  const log = [`x ${key} y`, `u=${encodeURIComponent(key)}`, JSON.stringify({ quoted }), 'nothing of it', key.slice(1)];
+  await Promise.all(['secrets', 'logs'].map((kind) => mkdir(join(folder, kind))));
+  await writeFile(join(folder, 'secrets', '1'), drawn.map((secret) => JSON.stringify(secret)).join('\n'));
+  await writeFile(join(folder, 'logs', '2'), log.join('\n'));
+  expect(leakingLines(folder)).toEqual(['x ***** y', 'u=*****', '{"quoted":"*****"}']);
+  await rm(folder, { recursive: true });
 });
 
 function expectNoneIn(lines: string[]): void {

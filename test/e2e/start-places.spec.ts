@@ -82,7 +82,7 @@ describe('npm start in a terminal', () => {
   it('shows the passwords too, readable logs, and ends at Ctrl-C with exit code 0', async () => {
     const dataDir = join(await temporaryFolder(), 'data');
     // Some shells run a command as a child and end by Ctrl-C themselves.
-    starter = await npmStart({ dataDir, command: ['script', '-qefc', 'exec npm start', '/dev/null'] });
+    starter = await npmStart({ dataDir, command: ['script', '-qefc', 'exec npm start', '/dev/null'], terminal: true });
     await starter.ready();
     const [platform = '', admin = ''] = secretsOf(dataDir);
     expect(starter.output()).toContain(platform);

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { drawCertificate, servedName } from '../support/certificate.js';
 import { paste } from '../support/paste.js';
 import {
   curlLines,
@@ -128,6 +129,48 @@ describe('npm start', () => {
     for (const line of log.split('\n').filter((text) => text.startsWith('{')))
       expect(() => JSON.parse(line) as unknown).not.toThrow();
     expect(log).toMatch(/^\{"level":"info"/m);
+  });
+});
+
+/** Runs the command where there is a loopback and no other network, and says which interfaces there are. */
+function withoutNetwork(command: string): string[] {
+  // Who is not root may do so as in a namespace of its own, under its own name.
+  const asUser = process.getuid?.() === 0 ? [] : ['--map-current-user', '--keep-caps'];
+  const script = `ip link set lo up && echo interfaces: $(tail -n +3 /proc/net/dev | cut -d: -f1) && exec ${command}`;
+  return ['unshare', '--net', ...asUser, 'sh', '-c', script];
+}
+
+describe('the second npm start', () => {
+  it('works without a network', async () => {
+    const next = await npmStart({ dataDir, port: starter.port, command: withoutNetwork('npm start') });
+    await next.ready();
+    expect(next.output()).toMatch(/^interfaces: lo$/m);
+    expect(next.output()).not.toMatch(/^(install|build|fetch|make)/m);
+    expect(await next.stop('SIGTERM')).toBe(0);
+  });
+});
+
+describe('npm start with a certificate', () => {
+  it('takes a renewed one into use at SIGHUP', async () => {
+    const files = { certificate: join(folder, 'certificate.pem'), private_key: join(folder, 'key.pem') };
+    const put = (name: string) => {
+      const { certificate, privateKey } = drawCertificate(name);
+      writeFileSync(files.certificate, certificate);
+      writeFileSync(files.private_key, privateKey);
+    };
+    put('former');
+    const config = join(folder, 'tls.json');
+    writeFileSync(config, JSON.stringify({ http: { tls: files } }));
+    const secured = await npmStart({ dataDir, env: { BROKER_CONFIG: config } });
+    await secured.ready();
+    const url = `https://127.0.0.1:${secured.port}`;
+    const before = processesOf(dataDir);
+    expect(await servedName(url)).toBe('former');
+    put('renewed');
+    process.kill(before.starter.pid, 'SIGHUP');
+    await until('the renewed certificate', async () => (await servedName(url)) === 'renewed');
+    expect(processesOf(dataDir)).toEqual(before);
+    expect(await secured.stop('SIGTERM')).toBe(0);
   });
 });
 

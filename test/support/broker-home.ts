@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Credential, type Json } from './client.js';
 import { type Cluster } from './cluster.js';
 import { Estate } from './estate.js';
+import { keepSecret } from './run-log.js';
 import { sql } from './sql.js';
 import { testRun } from './test-run.js';
 
@@ -40,6 +41,7 @@ export async function brokerHome(options: Omit<HomeOptions, 'config'>): Promise<
   const platform = { username: 'platform', password: secret() };
   const admin = { username: 'admin', password: secret() };
   const encryptionKey = randomBytes(32).toString('base64');
+  keepSecret(encryptionKey);
   const config = {
     data_dir: dataDir,
     http: { host: '127.0.0.1', port: 0 },
@@ -61,7 +63,9 @@ export async function brokerHome(options: Omit<HomeOptions, 'config'>): Promise<
 }
 
 export function secret(): string {
-  return randomBytes(18).toString('hex');
+  const drawn = randomBytes(18).toString('hex');
+  keepSecret(drawn);
+  return drawn;
 }
 
 /** Objects are laid over each other key by key, `servers` item by item; everything else is replaced. */

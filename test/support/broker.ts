@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { type BrokerHome, type HomeOptions, brokerHome, merged } from './broker-home.js';
 import { HttpClient, type Json } from './client.js';
 import { Platform } from './platform.js';
+import { keepLog } from './run-log.js';
 
 export interface RunningBroker {
   url: string;
@@ -80,7 +81,11 @@ export async function spawnBroker(options: BrokerOptions & { preload?: string[] 
   });
   const log: string[] = [];
   for (const stream of [child.stdout, child.stderr])
-    if (stream) createInterface({ input: stream }).on('line', (line) => log.push(line));
+    if (stream)
+      createInterface({ input: stream }).on('line', (line) => {
+        log.push(line);
+        keepLog(line);
+      });
   const gone = once(child, 'exit').then(() => undefined);
   const url = await readyUrl(child, log);
   const stop = async () => {

@@ -1,4 +1,6 @@
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { type PeerCertificate, connect } from 'node:tls';
+import { keepSecret } from './run-log.js';
 
 export interface CertificatePair {
   certificate: string;
@@ -23,10 +25,22 @@ export function drawCertificate(commonName: string): CertificatePair {
   );
   const signature = sign('sha256', content, privateKey);
   const certificate = sequence(content, algorithm, der(0x03, Buffer.concat([Buffer.from([0]), signature])));
-  return {
-    certificate: pem('CERTIFICATE', certificate),
-    privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-  };
+  const pemKey = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  // The first line is the same for all keys of the curve.
+  keepSecret(pemKey.split('\n')[2] ?? '');
+  return { certificate: pem('CERTIFICATE', certificate), privateKey: pemKey };
+}
+
+/** The common name of the certificate that is served there. */
+export function servedName(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', rejectUnauthorized: false });
+    socket.once('error', reject).once('secureConnect', () => {
+      const { subject }: PeerCertificate = socket.getPeerCertificate();
+      resolve(String(subject.CN));
+      socket.destroy();
+    });
+  });
 }
 
 function der(tag: number, content: Buffer): Buffer {

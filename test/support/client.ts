@@ -1,4 +1,5 @@
 import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
+import { keepSecret } from './run-log.js';
 
 export type Json = Record<string, unknown>;
 
@@ -65,6 +66,7 @@ export class HttpClient {
       ...this.headers,
       ...call.headers,
     });
+    keepAuthorization(headers['authorization']);
     const { hostname, port } = new URL(this.url);
     const signal = call.signal ? { signal: call.signal } : {};
     return new Promise((resolve, reject) => {
@@ -85,7 +87,9 @@ export class HttpClient {
         response.on('close', () => {
           if (!response.complete) return reject(new Error('the answer was cut off'));
           const text = Buffer.concat(chunks).toString('utf8');
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: objectOf(text) });
+          const body = objectOf(text);
+          keepCredentials(body['credentials']);
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body });
         });
       });
       sent.end(payload);
@@ -95,6 +99,17 @@ export class HttpClient {
 
 export function basic({ username, password }: Credential): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
+/** The part after the scheme: a token, or user and password. */
+function keepAuthorization(header: unknown): void {
+  if (typeof header === 'string') keepSecret(header.split(' ')[1] ?? '');
+}
+
+/** Those of a binding. */
+function keepCredentials(credentials: unknown): void {
+  const password = (credentials as { password?: unknown } | null | undefined)?.password;
+  if (typeof password === 'string') keepSecret(password);
 }
 
 function queryOf(query: Call['query'] = {}): string {

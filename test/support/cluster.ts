@@ -5,6 +5,7 @@ import { BROKER_ROLE, makeServerFolder, STATE, SUPERUSER } from '../../embedded/
 import { run } from '../../embedded/run.mjs';
 import { findFreePort, startServer, ServerStartError, type Server, type StopMode } from '../../embedded/server.mjs';
 import { serverUser } from '../../embedded/server-user.mjs';
+import { keepSecret } from './run-log.js';
 import { testRun } from './test-run.js';
 
 /** A PostgreSQL of its own for one test file: roles and databases as those of the embedded one. */
@@ -32,6 +33,7 @@ export interface Cluster {
 /** Starts a copy of the run's template on a free port. It ends with this process, even when that is killed. */
 export async function startCluster(settings: Record<string, string | number> = {}): Promise<Cluster> {
   const { postgres, folder, passwords } = testRun();
+  Object.values(passwords).forEach(keepSecret);
   const dir = join(folder, randomBytes(4).toString('hex'));
   makeServerFolder(dir);
   await run('cp', ['-a', join(folder, 'template', 'data'), dir], { cwd: folder, ...serverUser() });

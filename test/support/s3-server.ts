@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { S3 } from '@aws-sdk/client-s3';
 import { findFreePort } from '../../embedded/server.mjs';
 import { versitygwBinary } from '../../embedded/versitygw.mjs';
+import { keepSecret } from './run-log.js';
 import { until } from './until.js';
 
 export interface S3Keys {
@@ -90,7 +91,9 @@ export async function startS3Server(dir?: string): Promise<S3Server> {
 }
 
 function drawKeys(): S3Keys {
-  return { accessKeyId: `k${randomBytes(9).toString('hex')}`, secretAccessKey: randomBytes(20).toString('hex') };
+  const keys = { accessKeyId: `k${randomBytes(9).toString('hex')}`, secretAccessKey: randomBytes(20).toString('hex') };
+  keepSecret(keys.secretAccessKey);
+  return keys;
 }
 
 function writeUsers(folder: string, { accessKeyId, secretAccessKey }: S3Keys): void {

@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isAlive, markOf, type ProcessMark } from '../../embedded/process-mark.mjs';
 import { PROJECT } from '../../embedded/project.mjs';
 import { findFreePort } from '../../embedded/server.mjs';
+import { keepLog, keepSecret } from './run-log.js';
 import { until } from './until.js';
 
 export interface StarterOptions {
@@ -18,6 +19,8 @@ export interface StarterOptions {
   /** The checkout; default: this one. */
   cwd?: string;
   env?: Record<string, string>;
+  /** Who sits at a terminal sees the passwords; default: nobody does. */
+  terminal?: boolean;
 }
 
 /** One `npm start` and what came of it. It ends with this process. */
@@ -52,7 +55,7 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 export async function npmStart(options: StarterOptions): Promise<Starter> {
-  const { dataDir, cwd = PROJECT, command = ['npm', 'start'], env = {} } = options;
+  const { dataDir, cwd = PROJECT, command = ['npm', 'start'], env = {}, terminal = false } = options;
   const port = options.port ?? (await findFreePort());
   const words = [...(process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'TERM'] : []), ...command];
   const child = spawn(words[0] ?? '', words.slice(1), {
@@ -65,6 +68,8 @@ export async function npmStart(options: StarterOptions): Promise<Starter> {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const ended = once(child, 'close').then(([code]) => {
     started.delete(starter);
+    if (!terminal) keepLog(output);
+    secretsOf(resolve(cwd, dataDir || '.data')).forEach(keepSecret);
     return code as number | null;
   });
   const starter: Starter = {
@@ -126,7 +131,8 @@ export function curlLines(output: string): string[] {
 
 /** The passwords and the key that the starter made. */
 export function secretsOf(dataDir: string): string[] {
-  const settings = readFileSync(join(dataDir, 'embedded.json'), 'utf8');
+  const made = join(dataDir, 'embedded.json');
+  const settings = existsSync(made) ? readFileSync(made, 'utf8') : '';
   const passwords = [...settings.matchAll(/"(?:password|secret)": "([^"]+)"|:\/\/\w+:(\w+)@/g)].map(
     ([, a, b]) => a ?? b ?? '',
   );

@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnBroker } from '../../support/broker.js';
 import { brokerHome, merged } from '../../support/broker-home.js';
+import { drawCertificate, servedName } from '../../support/certificate.js';
 import { type Cluster, startCluster } from '../../support/cluster.js';
+import { until } from '../../support/until.js';
 
 const main = join(import.meta.dirname, '../../../dist/main.js');
 const folder = mkdtempSync(join(tmpdir(), 'broker-process-'));
@@ -50,6 +52,22 @@ it('lists every fault of the configuration and exits with 78', async () => {
 it('says that a configuration is valid, without starting', async () => {
   const { config } = await brokerHome({ cluster });
   expect(await run(config, '--check-config')).toEqual({ code: 0, out: 'the configuration is valid\n', err: '' });
+});
+
+it('takes a renewed certificate into use at SIGHUP', async () => {
+  const files = { certificate: join(folder, 'certificate.pem'), private_key: join(folder, 'key.pem') };
+  const put = (name: string) => {
+    const { certificate, privateKey } = drawCertificate(name);
+    writeFileSync(files.certificate, certificate);
+    writeFileSync(files.private_key, privateKey);
+  };
+  put('former');
+  const broker = await spawnBroker({ cluster, config: { http: { tls: files } } });
+  expect(await servedName(broker.url)).toBe('former');
+  put('renewed');
+  broker.child.kill('SIGHUP');
+  await until('the renewed certificate', async () => (await servedName(broker.url)) === 'renewed');
+  expect(await broker.stop()).toBe(0);
 });
 
 it('refuses an unknown argument', async () => {

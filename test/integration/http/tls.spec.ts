@@ -2,10 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type Server } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type PeerCertificate, connect } from 'node:tls';
 import { Secret } from '../../../src/config/secret.js';
 import { reloadTls } from '../../../src/http/tls.js';
-import { drawCertificate } from '../../support/certificate.js';
+import { drawCertificate, servedName } from '../../support/certificate.js';
 import { startSmallApp } from './small-app.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'broker-tls-'));
@@ -19,26 +18,16 @@ function put(pair: { certificate: string; privateKey: string }): void {
   writeFileSync(files.private_key, pair.privateKey);
 }
 
-function served(url: string): Promise<PeerCertificate> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', rejectUnauthorized: false });
-    socket.once('error', reject).once('secureConnect', () => {
-      resolve(socket.getPeerCertificate());
-      socket.destroy();
-    });
-  });
-}
-
 it('serves TLS, takes a renewed certificate into use, and keeps the former one when the new one is broken', async () => {
   put(drawCertificate('first'));
   const small = await startSmallApp({ tls: files });
   try {
     const server = small.app.getHttpServer() as unknown as Server;
     expect(small.url).toMatch(/^https:/);
-    expect((await served(small.url)).subject.CN).toBe('first');
+    expect(await servedName(small.url)).toBe('first');
     put(drawCertificate('second'));
     expect(reloadTls(server, tls)).toBeUndefined();
-    expect((await served(small.url)).subject.CN).toBe('second');
+    expect(await servedName(small.url)).toBe('second');
     writeFileSync(files.certificate, 'no certificate');
     expect(reloadTls(server, tls)).toMatch(/^http\.tls\.certificate: expected .*: no certificate in it$/);
     put({ ...drawCertificate('third'), privateKey: 'hidden' });
@@ -49,7 +38,7 @@ it('serves TLS, takes a renewed certificate into use, and keeps the former one w
     expect(reloadTls(server, tls)).toBe('http.tls.private_key: expected the private key of the certificate');
     rmSync(files.private_key);
     expect(reloadTls(server, tls)).toMatch(/^http\.tls\.private_key: .*no file that can be read: ENOENT$/);
-    expect((await served(small.url)).subject.CN).toBe('second');
+    expect(await servedName(small.url)).toBe('second');
   } finally {
     await small.app.close();
   }
@@ -59,7 +48,7 @@ it('takes the PEM text itself', async () => {
   const { certificate, privateKey } = drawCertificate('text');
   const small = await startSmallApp({ tls: { certificate, private_key: privateKey } });
   try {
-    expect((await served(small.url)).subject.CN).toBe('text');
+    expect(await servedName(small.url)).toBe('text');
   } finally {
     await small.app.close();
   }
