@@ -55,10 +55,25 @@ it('keeps a connection for further requests', async () => {
 });
 
 describe('a call that is answered before its body has come', () => {
-  const realTimeout = globalThis.setTimeout;
-  const hurried = (work: () => void, ms = 0) => realTimeout(work, ms / 50);
-  beforeEach(() => void Object.assign(globalThis, { setTimeout: hurried }));
-  afterEach(() => void Object.assign(globalThis, { setTimeout: realTimeout }));
+  const real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+  /** Long waits, which are over when the test says so. */
+  const waits = new Map<NodeJS.Timeout, () => void>();
+  const held = (work: () => void, ms = 0) => {
+    const timer = real.setTimeout(work, ms);
+    if (ms < 5_000) return timer;
+    real.clearTimeout(timer);
+    waits.set(timer, work);
+    return timer;
+  };
+  const cleared = (timer: NodeJS.Timeout) => {
+    waits.delete(timer);
+    real.clearTimeout(timer);
+  };
+  const waitsAreOver = () => {
+    for (const work of waits.values()) work();
+  };
+  beforeEach(() => void Object.assign(globalThis, { setTimeout: held, clearTimeout: cleared }));
+  afterEach(() => void Object.assign(globalThis, real));
 
   async function refused() {
     const socket = connect(Number(new URL(small.url).port), '127.0.0.1');
@@ -77,7 +92,7 @@ describe('a call that is answered before its body has come', () => {
     const { socket, said, head, closed } = await refused();
     socket.write(`wholeGET /slow HTTP/1.1\r\n${head}connection: close\r\n\r\n`);
     await until('the next call', () => slow.length > 0);
-    await new Promise<void>((resolve) => setTimeout(resolve, 6_000));
+    waitsAreOver();
     for (const release of slow.splice(0)) release();
     await closed;
     expect(said.text).toMatch(/HTTP\/1\.1 200 [\s\S]*\{"slow":true\}$/);
@@ -85,6 +100,8 @@ describe('a call that is answered before its body has come', () => {
 
   it('loses its connection when the body does not come', async () => {
     const { said, closed } = await refused();
+    await until('the wait for the body', () => waits.size > 0);
+    waitsAreOver();
     await closed;
     expect(said.text.match(/HTTP\/1\.1/g)).toHaveLength(1);
   });
