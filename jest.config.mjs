@@ -3,8 +3,8 @@ export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts'],
-  // A suite of its own: npm run test:bosh.
-  testPathIgnorePatterns: ['<rootDir>/test/bosh/'],
+  // Suites of their own: npm run test:bosh, npm run test:image.
+  testPathIgnorePatterns: ['<rootDir>/test/(bosh|image)/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

@@ -1,0 +1,10 @@
+import all from './jest.config.mjs';
+
+/** What is built and started in containers: `npm run test:image`. @type {import('jest').Config} */
+export default {
+  ...all,
+  roots: ['<rootDir>/test/image'],
+  testPathIgnorePatterns: [],
+  testTimeout: 1_200_000,
+  maxWorkers: 1,
+};
