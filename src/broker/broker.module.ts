@@ -22,6 +22,7 @@ import { OperationWait } from './operation-wait.js';
 import { Placement } from './placement.js';
 import { ProvisionHandler } from './provision.handler.js';
 import { ProvisionService } from './provision.service.js';
+import { Resealing } from './resealing.js';
 import { Sealing } from './sealing.js';
 import { UnbindService } from './unbind.service.js';
 import { UnsettledInstances } from './unsettled-instances.js';
@@ -48,6 +49,7 @@ import { UpdateService } from './update.service.js';
     Placement,
     ProvisionHandler,
     ProvisionService,
+    Resealing,
     Sealing,
     ServiceCatalog,
     UnbindService,

@@ -5,6 +5,7 @@ import { BindingStore } from '../instances/binding-store.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
 import { ForsakenBindings } from './forsaken-bindings.js';
+import { Resealing } from './resealing.js';
 import { UnsettledInstances } from './unsettled-instances.js';
 
 const EVERY_MS = 15_000;
@@ -25,6 +26,7 @@ export class BrokerJanitor {
     private readonly bindings: BindingStore,
     private readonly forsaken: ForsakenBindings,
     private readonly unsettled: UnsettledInstances,
+    private readonly resealing: Resealing,
   ) {}
 
   /** Takes up at once what this node's former process held, then looks around from time to time. */
@@ -44,6 +46,7 @@ export class BrokerJanitor {
     while (!stopped.aborted) {
       try {
         if (former) await this.bindings.releaseFormer();
+        if (former) await this.resealing.all(stopped);
         former = false;
         await this.#round(stopped);
       } catch (error) {

@@ -48,6 +48,16 @@ export class Sealing {
     }
   }
 
+  /** The id of the key that encrypts. */
+  get current(): string {
+    return this.#current;
+  }
+
+  /** Those that decrypt only. */
+  get former(): string[] {
+    return [...this.#keys.keys()].filter((id) => id !== this.#current);
+  }
+
   /** Those of the ids whose keys are not configured. */
   missing(ids: Iterable<string>): string[] {
     return [...ids].filter((id) => !this.#keys.has(id));

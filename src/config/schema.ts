@@ -109,7 +109,9 @@ const state = z
       .array(encryptionKey, { error: 'expected at least one key' })
       .min(1, 'expected at least one key')
       .superRefine(uniqueBy((key) => key.id, 'id'))
-      .describe('Keys for the passwords of bindings: the first encrypts, all decrypt.'),
+      .describe(
+        'Keys for the passwords of bindings: the first encrypts, all decrypt. A broker that starts seals anew with the first what the others have sealed.',
+      ),
   })
   .describe('The state database. Without `state.url` and `servers` the private PostgreSQL of `npm start` is used.');
 

@@ -7,6 +7,8 @@ import { ServiceInstance } from './service-instance.entity.js';
 
 export type NewBinding = Omit<ServiceBinding, 'createdAt' | 'updatedAt' | 'state' | 'runner' | 'leaseUntil'>;
 
+export type Sealed = Pick<ServiceBinding, 'instanceId' | 'id' | 'sealedPassword'>;
+
 /** An unfinished binding that nobody holds. */
 export interface Forsaken {
   instanceId: string;
@@ -50,6 +52,21 @@ export class BindingStore {
 
   of(instanceId: string): Promise<ServiceBinding[]> {
     return this.source.manager.findBy(ServiceBinding, { instanceId });
+  }
+
+  /** Up to 100 that one of these keys has sealed, after that one in the order of the primary key. */
+  sealedBy(keys: string[], after: { instanceId: string; id: string }): Promise<Sealed[]> {
+    return this.source.query(
+      `SELECT instance_id AS "instanceId", id, sealed_password AS "sealedPassword" FROM service_binding
+       WHERE split_part(sealed_password, '.', 1) = ANY($1::text[]) AND (instance_id, id) > ($2, $3)
+       ORDER BY instance_id, id LIMIT 100`,
+      [keys, after.instanceId, after.id],
+    );
+  }
+
+  /** Nothing where it was sealed anew since. */
+  async reseal({ instanceId, id, sealedPassword }: Sealed, anew: string): Promise<void> {
+    await this.#update('SET sealed_password = $4', 'sealed_password = $3', [instanceId, id, sealedPassword, anew]);
   }
 
   /**

@@ -114,7 +114,7 @@ export class PostgresServers {
 
   async #endSessions(session: Session, where: string, signal: AbortSignal): Promise<void> {
     const text = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE usename = current_user AND pid <> pg_backend_pid() AND ${where}`;
+      WHERE pg_has_role(usesysid, current_user, 'MEMBER') AND pid <> pg_backend_pid() AND ${where}`;
     while ((await session.query(text, { signal })).length > 0) await delay(10, undefined, { signal });
   }
 }
