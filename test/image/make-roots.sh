@@ -15,6 +15,7 @@ carry_in() { # ROOT
   apt-config dump Acquire | { grep -iE '^Acquire::(Check-|https?::|Retries)' || true; } >"$1/etc/apt/apt.conf.d/50acquire"
 }
 
+command -v debootstrap >/dev/null || { apt-get -q update && apt-get -qy --no-install-recommends install debootstrap; }
 debootstrap --variant=minbase --include=ca-certificates trixie "$base" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 carry_in "$base"
 printf '#!/bin/sh\nexit 101\n' | install /dev/stdin "$base/usr/sbin/policy-rc.d" # a package starts no service
