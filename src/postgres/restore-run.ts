@@ -7,8 +7,10 @@ import { type PostgresTools } from './tools.js';
 export interface RestoreRun {
   file: string;
   jobs: number;
-  /** A backup of the same instance: the first error ends it. */
+  /** A backup of the same instance: an error fails it. */
   own: boolean;
+  /** Where pg_restore meets an error that means nothing, it has to go on; see `isForLater`. */
+  toTheEnd: boolean;
   /** Text for `--use-list`. */
   list: string;
   database: string;
@@ -18,8 +20,17 @@ const NAMED_ERRORS = 1000;
 const COMMAND_CHARS = 200;
 const LINE_CHARS = 1000;
 
+/** pg_restore sets it in every session, whether the server knows it or not (PostgreSQL 17, _doSetFixedOutputState). */
+const LATER_SETTING = 'transaction_timeout';
+const LATER_MAJOR = 17;
+
+/** Whether pg_restore of the one major version takes the server of the other one for a later one than it is. */
+export function isForLater(tool: number, server: number): boolean {
+  return tool >= LATER_MAJOR && server < LATER_MAJOR;
+}
+
 /**
- * Runs pg_restore. Gives the errors that it met, each with its statement; an own backup's first one
+ * Runs pg_restore. Gives the errors that it met, each with its statement; an own backup's
  * rejects with restore_failed, and so does whatever ends pg_restore before the archive's end.
  */
 export async function runRestore(
@@ -33,7 +44,8 @@ export async function runRestore(
   try {
     const args = [
       ...['--no-password', '--no-owner', '--no-tablespaces', `--jobs=${run.jobs}`, `--use-list=${listFile}`],
-      ...(run.own ? ['--exit-on-error'] : ['--no-acl', '--no-publications', '--no-security-labels']),
+      ...(run.own ? [] : ['--no-acl', '--no-publications', '--no-security-labels']),
+      ...(run.own && !run.toTheEnd ? ['--exit-on-error'] : []),
       ...['--no-subscriptions', `--dbname=${conninfo(run.database)}`, run.file],
     ];
     const errors = new ErrorReader();
@@ -48,7 +60,8 @@ export async function runRestore(
     const end = await tool.ended;
     signal.throwIfAborted();
     const { found, complete } = errors.end();
-    if (!end.ok && (run.own || !complete || end.signal !== null)) throw restoreFault(end, found);
+    const failed = (run.own && found.length > 0) || !complete || end.signal !== null;
+    if (!end.ok && failed) throw restoreFault(end, found);
     return found;
   } finally {
     await rm(listFile, { force: true });
@@ -69,12 +82,15 @@ function restoreFault(end: ToolEnd, errors: string[]): BrokerError {
     : new BrokerError('restore_failed', reason, { details: { errors } });
 }
 
+const UNKNOWN_SETTING = `unrecognized configuration parameter "${LATER_SETTING}"`;
+
 /** Puts pg_restore's messages together: `error: could not execute query: ERROR: ...`, later `Command was: ...`. */
 class ErrorReader {
   readonly #found: string[] = [];
   #rest = '';
   #complete = false;
   #total = 0;
+  #last = '';
 
   add(text: string): void {
     const lines = (this.#rest + text).split('\n');
@@ -92,10 +108,14 @@ class ErrorReader {
   #read(line: string): void {
     if (/^pg_restore: warning: errors ignored on restore: \d+/.test(line)) this.#complete = true;
     const [, command] = /^Command was: (.*)$/.exec(line) ?? [];
-    if (command !== undefined && this.#total === this.#found.length && this.#total > 0)
+    if (command === `SET ${LATER_SETTING} = 0;` && this.#last === UNKNOWN_SETTING) {
+      this.#total -= 1;
+      if (this.#found.length > this.#total) this.#found.pop();
+    } else if (command !== undefined && this.#total === this.#found.length && this.#total > 0)
       this.#found.push(`${command.slice(0, COMMAND_CHARS)}: ${this.#found.pop()}`);
     const [, message] = /^pg_restore: error: (?:could not execute query: )?(?:ERROR: +)?(.*)$/.exec(line) ?? [];
     if (message === undefined) return;
+    this.#last = message;
     this.#total += 1;
     if (this.#found.length < NAMED_ERRORS) this.#found.push(message.slice(0, LINE_CHARS));
   }

@@ -1,0 +1,61 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type EphemeralLogin } from './ephemeral-role.js';
+import { isForLater, runRestore } from './restore-run.js';
+import { type PostgresTools } from './tools.js';
+
+/** As pg_restore 17 tells of a server that is older. */
+const UNKNOWN = `pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"
+Command was: SET transaction_timeout = 0;`;
+const MISTAKE = `pg_restore: error: could not execute query: ERROR:  relation "gone" does not exist
+Command was: ALTER TABLE gone OWNER TO nobody;`;
+const IGNORED = 'pg_restore: warning: errors ignored on restore: 2';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'broker-restore-run-'));
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+/** pg_restore that says this and ends with 1. */
+function run(said: string[], own: boolean): Promise<string[]> {
+  const program = join(folder, 'pg_restore');
+  writeFileSync(join(folder, 'said'), `${said.join('\n')}\n`);
+  writeFileSync(program, `#!/bin/sh\necho "$@" > ${folder}/args\ncat ${folder}/said >&2\nexit 1\n`);
+  chmodSync(program, 0o755);
+  const tools = { path: () => program, environment: () => Promise.resolve({ PATH: '/usr/bin:/bin' }) };
+  const login = { target: { password: 'x' } } as unknown as EphemeralLogin;
+  const ask = { file: join(folder, 'archive'), jobs: 2, own, toTheEnd: true, list: '', database: 'd' };
+  return runRestore(tools as unknown as PostgresTools, login, ask, new AbortController().signal);
+}
+
+describe('pg_restore of PostgreSQL 17 or newer with an older server', () => {
+  it('is told from others', () => {
+    expect([
+      isForLater(17, 16),
+      isForLater(18, 15),
+      isForLater(17, 17),
+      isForLater(16, 15),
+      isForLater(18, 17),
+    ]).toEqual([true, true, false, false, false]);
+  });
+
+  it.each([true, false])('its own setting is no error (own backup: %s)', async (own) => {
+    expect(await run([UNKNOWN, UNKNOWN, UNKNOWN, IGNORED], own)).toEqual([]);
+    expect(readFileSync(join(folder, 'args'), 'utf8')).not.toContain('--exit-on-error');
+  });
+
+  it('every other error is one', async () => {
+    const found = ['ALTER TABLE gone OWNER TO nobody;: relation "gone" does not exist'];
+    expect(await run([UNKNOWN, MISTAKE, UNKNOWN, IGNORED], false)).toEqual(found);
+    await expect(run([UNKNOWN, MISTAKE, IGNORED], true)).rejects.toMatchObject({ details: { errors: found } });
+  });
+
+  it('that it did not come to its end is one', async () => {
+    await expect(run([UNKNOWN], true)).rejects.toMatchObject({ code: 'restore_failed' });
+    await expect(run([UNKNOWN], false)).rejects.toMatchObject({ code: 'restore_failed' });
+  });
+});
