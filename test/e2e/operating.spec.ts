@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PROJECT } from '../../embedded/project.mjs';
 import { backupPath, makeBackup, s3Storage, tenantOf } from '../support/backups.js';
 import { type RunningBroker, type SpawnedBroker, spawnBroker } from '../support/broker.js';
 import { type BrokerHome, secret } from '../support/broker-home.js';
@@ -124,6 +126,64 @@ describe('rotating', () => {
     await sql(cluster.superuserUrl(), `ALTER ROLE ${role} PASSWORD '${decodeURIComponent(restored)}'`);
   });
 });
+
+describe('rotating, too:', () => {
+  it('the role of the state database', async () => {
+    let broker = await spawnBroker({ cluster });
+    await tenantOf(broker, cluster, 'states');
+    const url = new URL(broker.home.stateUrl);
+    const block = recipe('Rotating without a gap', 'sql')[1] ?? '';
+    const password = secret();
+    const statements = block.replaceAll('broker_2', `${url.username}_2`).replace(/\bbroker\b/g, url.username);
+    await sql(cluster.superuserUrl(), statements.replace('...', password));
+    const next = Object.assign(new URL(url), { username: `${url.username}_2`, password });
+    const state = { ...(broker.home.config['state'] as Json), url: next.href };
+    broker = await replaced(broker, changed(broker.home, { state }));
+    await sql(cluster.superuserUrl(), `ALTER ROLE ${url.username} PASSWORD NULL`);
+    expect((await broker.platform.bind('states', 'app')).status).toBe(201);
+    expect((await makeBackup(broker, 'states')).status).toBe(201);
+    expect(await broker.stop()).toBe(0);
+  });
+
+  it('the keys of a bucket: the second one with the rights of the README alone, before the first one goes', async () => {
+    const server = await startS3Server();
+    try {
+      const bucket = await server.makeBucket();
+      let broker = await spawnBroker({ cluster, config: { storages: [s3Storage(server, bucket)] } });
+      await tenantOf(broker, cluster, 'my-db');
+      expect((await makeBackup(broker, 'my-db', { name: 'one', storage: 's3' })).status).toBe(201);
+      const { accessKeyId, secretAccessKey } = server.stranger;
+      await server.client.putBucketPolicy({ Bucket: bucket, Policy: rightsOfTheReadme(bucket, accessKeyId) });
+      const second = s3Storage(server, bucket, { access_key_id: accessKeyId, secret_access_key: secretAccessKey });
+      broker = await replaced(broker, changed(broker.home, { storages: [second] }));
+      expect((await makeBackup(broker, 'my-db', { name: 'two', storage: 's3' })).status).toBe(201);
+      for (const name of ['one', 'two'])
+        expect((await broker.admin.send('POST', `/restore_instance/my-db/${name}`)).status).toBe(200);
+      expect((await broker.admin.delete(backupPath('my-db', 'one'))).status).toBe(200);
+      expect((await broker.admin.send('POST', '/storages/s3/rescan')).body).toMatchObject({ missing: [], damaged: [] });
+      await broker.stop();
+    } finally {
+      await server.remove();
+    }
+  });
+});
+
+/** Those that it says a key needs, and no others. */
+function rightsOfTheReadme(bucket: string, user: string): string {
+  const [, list = ''] = /the key needs ([^]*?) on it\./.exec(readFileSync(join(PROJECT, 'README.md'), 'utf8')) ?? [];
+  const rights = [...list.matchAll(/`(?:s3:)?(\w+)`/g)].map(([, right]) => `s3:${right}`);
+  const [onBucket, onObjects] = [true, false].map((whole) =>
+    rights.filter((right) => /^s3:ListBucket/.test(right) === whole),
+  );
+  const statement = (Action: string[] | undefined, Resource: string) => ({
+    Effect: 'Allow',
+    Principal: { AWS: [user] },
+    Action,
+    Resource,
+  });
+  const Statement = [statement(onBucket, `arn:aws:s3:::${bucket}`), statement(onObjects, `arn:aws:s3:::${bucket}/*`)];
+  return JSON.stringify({ Version: '2012-10-17', Statement });
+}
 
 describe('moving', () => {
   it('an instance goes to another server by backup and restore, and the first one can leave', async () => {
