@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EphemeralLogin } from './ephemeral-role.js';
-import { isForLater, runRestore } from './restore-run.js';
+import { runRestore } from './restore-run.js';
 import { type PostgresTools } from './tools.js';
 
 /** As pg_restore 17 tells of a server that is older. */
@@ -21,26 +21,38 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** pg_restore that says this and ends with 1. */
-function run(said: string[], own: boolean): Promise<string[]> {
+function run(said: string[], own: boolean, versions = { major: 17, versionNumber: 160_012 }): Promise<string[]> {
   const program = join(folder, 'pg_restore');
   writeFileSync(join(folder, 'said'), `${said.join('\n')}\n`);
   writeFileSync(program, `#!/bin/sh\necho "$@" > ${folder}/args\ncat ${folder}/said >&2\nexit 1\n`);
   chmodSync(program, 0o755);
-  const tools = { path: () => program, environment: () => Promise.resolve({ PATH: '/usr/bin:/bin' }) };
+  const tools = {
+    path: () => program,
+    version: () => Promise.resolve({ version: '', major: versions.major }),
+    environment: () => Promise.resolve({ PATH: '/usr/bin:/bin' }),
+  };
   const login = { target: { password: 'x' } } as unknown as EphemeralLogin;
-  const ask = { file: join(folder, 'archive'), jobs: 2, own, toTheEnd: true, list: '', database: 'd' };
+  const ask = {
+    file: join(folder, 'archive'),
+    jobs: 2,
+    own,
+    versionNumber: versions.versionNumber,
+    list: '',
+    database: 'd',
+  };
   return runRestore(tools as unknown as PostgresTools, login, ask, new AbortController().signal);
 }
 
 describe('pg_restore of PostgreSQL 17 or newer with an older server', () => {
-  it('is told from others', () => {
-    expect([
-      isForLater(17, 16),
-      isForLater(18, 15),
-      isForLater(17, 17),
-      isForLater(16, 15),
-      isForLater(18, 17),
-    ]).toEqual([true, true, false, false, false]);
+  it.each([
+    { major: 17, versionNumber: 160_012, stops: false },
+    { major: 18, versionNumber: 150_018, stops: false },
+    { major: 17, versionNumber: 170_000, stops: true },
+    { major: 18, versionNumber: 170_004, stops: true },
+    { major: 16, versionNumber: 150_018, stops: true },
+  ])('goes on after it only there: %j', async ({ stops, ...versions }) => {
+    await run([IGNORED], true, versions);
+    expect(readFileSync(join(folder, 'args'), 'utf8').includes('--exit-on-error')).toBe(stops);
   });
 
   it.each([true, false])('its own setting is no error (own backup: %s)', async (own) => {

@@ -9,8 +9,8 @@ export interface RestoreRun {
   jobs: number;
   /** A backup of the same instance: an error fails it. */
   own: boolean;
-  /** Where pg_restore meets an error that means nothing, it has to go on; see `isForLater`. */
-  toTheEnd: boolean;
+  /** The server's version, such as 150018. */
+  versionNumber: number;
   /** Text for `--use-list`. */
   list: string;
   database: string;
@@ -24,9 +24,9 @@ const LINE_CHARS = 1000;
 const LATER_SETTING = 'transaction_timeout';
 const LATER_MAJOR = 17;
 
-/** Whether pg_restore of the one major version takes the server of the other one for a later one than it is. */
-export function isForLater(tool: number, server: number): boolean {
-  return tool >= LATER_MAJOR && server < LATER_MAJOR;
+/** Whether it meets that error, which means nothing, and has to go on after it. */
+function isForLater(toolMajor: number, versionNumber: number): boolean {
+  return toolMajor >= LATER_MAJOR && versionNumber < LATER_MAJOR * 10_000;
 }
 
 /**
@@ -42,10 +42,12 @@ export async function runRestore(
   const listFile = `${run.file}.list`;
   await writeFile(listFile, run.list, { mode: 0o600 });
   try {
+    const { major } = await tools.version('pg_restore', 'restore_failed');
+    const toTheEnd = isForLater(major, run.versionNumber);
     const args = [
       ...['--no-password', '--no-owner', '--no-tablespaces', `--jobs=${run.jobs}`, `--use-list=${listFile}`],
       ...(run.own ? [] : ['--no-acl', '--no-publications', '--no-security-labels']),
-      ...(run.own && !run.toTheEnd ? ['--exit-on-error'] : []),
+      ...(run.own && !toTheEnd ? ['--exit-on-error'] : []),
       ...['--no-subscriptions', `--dbname=${conninfo(run.database)}`, run.file],
     ];
     const errors = new ErrorReader();

@@ -10,7 +10,7 @@ import { type EphemeralLogin, letPastRowSecurity, makeEphemeralRole, runAs } fro
 import { PostgresServers } from './postgres-servers.js';
 import { absentRoles, restorePolicies } from './restore-policies.js';
 import { partedList, restoreRights } from './restore-rights.js';
-import { isForLater, runRestore } from './restore-run.js';
+import { runRestore } from './restore-run.js';
 import { countedTables, countRows, totalOf } from './row-counts.js';
 import { type Server } from './server.js';
 import { freeBytesOf } from './server-room.js';
@@ -194,8 +194,8 @@ export class Restores {
     const watched =
       maxDatabaseBytes === undefined ? undefined : this.#watchSize(server, database, maxDatabaseBytes, ended);
     try {
-      const toTheEnd = await this.#isForLater(server, either);
-      const errors = await runRestore(this.tools, login, { ...options, toTheEnd, database }, either);
+      const { versionNumber } = await server.facts(either);
+      const errors = await runRestore(this.tools, login, { ...options, versionNumber, database }, either);
       if (errors.length > 0 && !options.acceptErrors)
         throw new BrokerError(
           'restore_failed',
@@ -259,11 +259,6 @@ export class Restores {
       as((session) => session.query('ANALYZE', { signal, limitMs: LONG_MS })),
     ]);
     return counted;
-  }
-
-  async #isForLater(server: Server, signal: AbortSignal): Promise<boolean> {
-    const [facts, tool] = await Promise.all([server.facts(signal), this.tools.version('pg_restore', 'restore_failed')]);
-    return isForLater(tool.major, Math.floor(facts.versionNumber / 10_000));
   }
 
   async #cleanUp(server: Server, names: TenantNames, shadow: RestoreNames, signal: AbortSignal): Promise<void> {
