@@ -19,6 +19,8 @@ import { inPhase, type Step } from './step.js';
 import { type BindingRole, type TenantLimits, type TenantNames } from './tenant.js';
 
 const EXTENSION_TRIES = 5;
+/** How long a CREATE DATABASE that was given up may take to end. */
+const CREATION_ENDS_MS = 5000;
 
 export interface NewDatabase {
   locale?: string | undefined;
@@ -38,7 +40,7 @@ export async function createDatabase(server: Server, names: TenantNames, ask: Ne
 }
 
 async function makeClosed(server: Server, names: TenantNames, locale: string | undefined, signal: AbortSignal) {
-  const text = `CREATE DATABASE ${ident(names.database)} TEMPLATE template0
+  const text = `${creationOf(names)}TEMPLATE template0
     ${await localeClauses(server, locale, signal)} ALLOW_CONNECTIONS false`;
   try {
     await server.creating.run(signal, () => server.sessions.query(text, { signal, limitMs: LONG_MS }));
@@ -199,6 +201,7 @@ export async function limitDatabase(
 export async function dropDatabase(server: Server, names: TenantNames, roles: string[], step: Step): Promise<void> {
   const { signal } = step;
   await inPhase(step, 'dropping_database', async () => {
+    await endCreation(server, names, signal);
     await endPrepared(server, names, signal);
     try {
       const text = `DROP DATABASE IF EXISTS ${ident(names.database)} WITH (FORCE)`;
@@ -212,6 +215,21 @@ export async function dropDatabase(server: Server, names: TenantNames, roles: st
     }
     await dropRoles(server, [...roles, names.readerRole, names.connectRole, names.ownerRole], signal);
   });
+}
+
+/** A creation that was given up, or whose broker died, may still go on: the database must not come after its end. */
+async function endCreation(server: Server, names: TenantNames, signal: AbortSignal): Promise<void> {
+  const rows = await server.sessions.query(
+    `SELECT pg_terminate_backend(pid, ${CREATION_ENDS_MS}) AS ended FROM pg_stat_activity
+     WHERE usename = CURRENT_USER AND state = 'active' AND starts_with(query, ${literal(creationOf(names))})`,
+    { signal },
+  );
+  if (rows.every(({ ended }) => ended === true)) return;
+  throw new BrokerError('concurrency', 'the creation of the database does not end', { retryAfter: 5 });
+}
+
+function creationOf(names: TenantNames): string {
+  return `CREATE DATABASE ${ident(names.database)} `;
 }
 
 /** Prepared transactions that an application left behind belong to no session, and no database with one is dropped. */

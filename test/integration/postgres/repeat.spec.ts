@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type Cluster, startCluster } from '../../support/cluster.js';
-import { session, sql } from '../../support/sql.js';
+import { holding, session, sql } from '../../support/sql.js';
 import { until } from '../../support/until.js';
 import {
   bind,
@@ -70,6 +70,38 @@ describe('work on a server', () => {
     await expect(home.tenants.create(names, { limits: {}, extensions: [] }, lost)).rejects.toThrow('taken over');
     expect(await sql(cluster.superuserUrl(), 'SELECT FROM pg_roles WHERE rolname = $1', [names.ownerRole])).toEqual([]);
     await home.tenants.drop(names, [], step());
+  });
+
+  it('a creation that was given up and goes on has ended before the drop has', async () => {
+    const names = home.tenants.drawNames('default');
+    const giveUp = new AbortController();
+    const creating = async () => {
+      const text = `SELECT pid FROM pg_stat_activity WHERE state = 'active' AND starts_with(query, $1)`;
+      const [row] = await sql(cluster.superuserUrl(), text, [`CREATE DATABASE "${names.database}"`]);
+      return row?.['pid'] as number | undefined;
+    };
+    const { pid, dropped } = await holding(cluster.superuserUrl(), 'pg_database', async () => {
+      const created = home.tenants.create(names, { limits: LIMITS, extensions: [] }, step(giveUp.signal));
+      const refused = expect(created).rejects.toThrow('given up');
+      const stuck = await until('the creation', creating);
+      process.kill(stuck, 'SIGSTOP');
+      giveUp.abort(new Error('given up'));
+      await refused;
+      return { pid: stuck, dropped: home.tenants.drop(names, [], step()) };
+    });
+    try {
+      await until('the drop to wait for it', async () => {
+        const text = `SELECT FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT pg_terminate_backend'`;
+        return (await sql(cluster.brokerUrl(), text)).length > 0;
+      });
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await dropped;
+    expect(await creating()).toBeUndefined();
+    expect(await sql(cluster.superuserUrl(), 'SELECT FROM pg_database WHERE datname = $1', [names.database])).toEqual(
+      [],
+    );
   });
 
   it('prepared transactions that an application has left do not hold up a drop', async () => {
