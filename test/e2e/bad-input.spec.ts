@@ -116,6 +116,24 @@ describe.each(writes)('%s', (_name, method, path) => {
   });
 });
 
+describe('fields of one call only', () => {
+  it.each([
+    ['organization_guid', 'PUT', instancePath('new'), [7, {}, [], null]],
+    ['space_guid', 'PUT', instancePath('new'), [7, {}, [], null]],
+    ['maintenance_info', 'PUT', instancePath('new'), ['1.0.0', 1, [], { version: 1 }]],
+    ['maintenance_info', 'PATCH', instancePath('i'), ['1.0.0', 1, [], { version: 1 }]],
+    ['previous_values', 'PATCH', instancePath('i'), ['x', 1, []]],
+    ['bind_resource', 'PUT', bindingPath('i', 'new'), ['x', 1, []]],
+    ['app_guid', 'PUT', bindingPath('i', 'new'), [7, {}, []]],
+    ['predecessor_binding_id', 'PUT', bindingPath('i', 'new'), [7, {}, [], '', 'x'.repeat(256)]],
+  ])('a %s of another type in %s %s is 400 and named', async (key, method, path, values) => {
+    for (const value of values)
+      expectRefused(await platform.send(method, path, { body: { ...all, [key]: value } }), 400, {
+        says: new RegExp(key),
+      });
+  });
+});
+
 describe('queries', () => {
   it.each([
     ['service_id', `${instancePath('i')}?service_id=a&service_id=b&plan_id=c`],
