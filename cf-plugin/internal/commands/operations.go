@@ -38,7 +38,7 @@ func (o *listOperations) run(ctx context.Context, env *Env) error {
 	rows := make([][]string, 0, len(listed.Value.Operations))
 	for _, each := range listed.Value.Operations {
 		rows = append(rows, []string{
-			each.ID, spoken(each.Kind), each.State, each.Phase, clock(each.CreatedAt), each.RequestedBy.String(),
+			each.ID, spoken(each.Kind), each.State, phaseNow(each), clock(each.CreatedAt), each.RequestedBy.String(),
 		})
 	}
 	if len(rows) == 0 {
@@ -174,4 +174,12 @@ func (o *cancel) run(ctx context.Context, env *Env) error {
 	}
 	env.OK()
 	return nil
+}
+
+// phaseNow is empty when nothing is done any more.
+func phaseNow(operation broker.Operation) string {
+	if operation.Ended() {
+		return ""
+	}
+	return operation.Phase
 }
