@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Rule is what holds for one login.
@@ -24,6 +25,10 @@ func (r Rule) Check(address *url.URL) error {
 	host := hostOf(address)
 	if host == "" || address.User != nil {
 		return fmt.Errorf("%q is no address of a broker: expected https://HOST", address.Redacted())
+	}
+	if !ascii(host) {
+		return fmt.Errorf("the broker's host %q has other letters than those of ASCII, by which it could pass for another one: "+
+			"your token is not sent there", host)
 	}
 	if address.Scheme != "https" && !(address.Scheme == "http" && (loopback(host) || r.InsecureHTTP)) {
 		return fmt.Errorf("the broker's address %s is not https: your token could be read on its way "+
@@ -48,7 +53,10 @@ func (r Rule) near(host string) bool {
 
 // Host checks what a user gives as a host's name.
 func Host(given string) (string, error) {
-	host := strings.ToLower(strings.TrimSuffix(given, "."))
+	host := lower(strings.TrimSuffix(given, "."))
+	if !ascii(host) {
+		return "", fmt.Errorf("%q has other letters than those of ASCII: expected the form that begins with xn--", given)
+	}
 	address, err := url.Parse("https://" + host)
 	if err != nil || host == "" || address.Host != host || address.Port() != "" || strings.ContainsAny(host, "*@ ") {
 		return "", fmt.Errorf("%q is no host: expected its name alone, such as broker.example.com", given)
@@ -57,7 +65,23 @@ func Host(given string) (string, error) {
 }
 
 func hostOf(address *url.URL) string {
-	return strings.ToLower(strings.TrimSuffix(address.Hostname(), "."))
+	return lower(strings.TrimSuffix(address.Hostname(), "."))
+}
+
+// lower changes the letters of ASCII only: Unicode has others whose small ones are those of ASCII, but HTTP clients
+// turn a host that has them into another name (UTS #46).
+func lower(host string) string {
+	letters := []byte(host)
+	for i, letter := range letters {
+		if 'A' <= letter && letter <= 'Z' {
+			letters[i] = letter + 'a' - 'A'
+		}
+	}
+	return string(letters)
+}
+
+func ascii(host string) bool {
+	return strings.IndexFunc(host, func(letter rune) bool { return letter > unicode.MaxASCII }) < 0
 }
 
 func loopback(host string) bool {

@@ -46,6 +46,12 @@ func TestWhereTheTokenMayGo(t *testing.T) {
 		{what: "no host", api: api, broker: "https:///path", refusal: "no address of a broker"},
 		{what: "an API of two labels: its domain is everybody's", api: "https://api.com", broker: "https://evil.com", refusal: "trust-pg-broker"},
 		{what: "an API with another first label", api: "https://cf.example.com", broker: "https://evil.example.com", refusal: "trust-pg-broker"},
+		{what: "a capital I with a dot", api: "https://api.site.example.com", broker: "https://backups.s\u0130te.example.com", refusal: "letters than those of ASCII"},
+		{what: "the same in percents", api: "https://api.site.example.com", broker: "https://backups.s%C4%B0te.example.com", refusal: "letters than those of ASCII"},
+		{what: "the sign of kelvin", api: "https://api.kite.example.com", broker: "https://backups.\u212Aite.example.com", refusal: "letters than those of ASCII"},
+		{what: "such a letter of the API", api: "https://api.s\u0130te.example.com", broker: "https://backups.site.example.com", refusal: "trust-pg-broker"},
+		{what: "such a letter of a trusted host", api: api, broker: "https://s\u0130te.example.org", hosts: []string{"site.example.org"}, refusal: "letters than those of ASCII"},
+		{what: "such letters in their form of ASCII", api: api, broker: "https://xn--bcher-kva.sys.example.com"},
 		{what: "an API by its number", api: "https://10.0.0.1", broker: "https://20.0.0.1", refusal: "trust-pg-broker"},
 	}
 	for _, each := range cases {
@@ -66,6 +72,7 @@ func TestHostsThatCanBeTrusted(t *testing.T) {
 	for given, expected := range map[string]string{
 		"Backups.Example.org": "backups.example.org", "backups.example.org.": "backups.example.org", "127.0.0.1": "127.0.0.1",
 		"https://backups.example.org": "", "backups.example.org:8443": "", "backups.example.org/x": "", "*.example.org": "", "": "", "a b": "", "u@h": "",
+		"s\u0130te.example.org": "", "\u212Aite.example.org": "", "s%C4%B0te.example.org": "", "xn--bcher-kva.example.org": "xn--bcher-kva.example.org",
 	} {
 		host, err := Host(given)
 		if host != expected || (err == nil) != (expected != "") {
