@@ -3,7 +3,9 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"code.cloudfoundry.org/cli/plugin"
@@ -112,9 +114,29 @@ func (c Command) parser(options runner) *flags.Parser {
 // parse reads the arguments after the command's name.
 func (c Command) parse(args []string) (runner, error) {
 	options := c.new()
-	rest, err := c.parser(options).ParseArgs(args)
+	parser := c.parser(options)
+	rest, err := parser.ParseArgs(args)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("unexpected argument %q", rest[0])
 	}
+	if err == nil {
+		err = assertNoneEmpty(parser, args)
+	}
 	return options, err
+}
+
+// assertNoneEmpty refuses what a variable without a value leaves in a script's command line: it must neither mean
+// every backup nor that an option was not given.
+func assertNoneEmpty(parser *flags.Parser, args []string) error {
+	for _, group := range parser.Groups() {
+		for _, option := range allOptions(group) {
+			if option.IsSet() && !option.IsSetDefault() && option.Value() == "" {
+				return fmt.Errorf("--%s is empty", option.LongName)
+			}
+		}
+	}
+	if slices.Contains(args, "") {
+		return errors.New("an argument is empty")
+	}
+	return nil
 }

@@ -165,6 +165,30 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 	w.expect("pg-backups my-db", 1, "FAILED", "cf target -o ORG -s SPACE")
 }
 
+func TestNothingEmptyIsTakenForAllOrForNothing(t *testing.T) {
+	w := newWorld(t)
+	w.answers["GET /backups/g"] = `{"backups": [` + first + `]}`
+	w.answers["GET /backups/g/20261124-a"] = first
+	w.answers["DELETE /backups/g/20261124-a"] = `202|{"id": "op", "kind": "delete_backup", "state": "queued"}`
+	w.answers["POST /restore_instance/g/20261124-a"] = `202|{"id": "op", "kind": "restore", "state": "queued"}`
+	for _, each := range []struct {
+		refusal string
+		args    []string
+	}{
+		{"an argument is empty", []string{"delete-pg-backup", "my-db", "", "-f", "--no-wait"}},
+		{"an argument is empty", []string{"restore-pg-backup", "my-db", "", "-f", "--no-wait"}},
+		{"an argument is empty", []string{"restore-pg-backup", "-f", "--no-wait", "--", "my-db", ""}},
+		{"--from is empty", []string{"restore-pg-backup", "my-db", "20261124-a", "-f", "--no-wait", "--from", ""}},
+		{"--from is empty", []string{"restore-pg-backup", "my-db", "20261124-a", "-f", "--no-wait", "--from="}},
+		{"--storage is empty", []string{"delete-pg-backup", "my-db", "20261124-a", "-f", "--no-wait", "--storage", ""}},
+	} {
+		if code := w.runWith(each.args...); code != 1 || !strings.Contains(w.stderr, each.refusal) || len(w.asked) != 0 {
+			t.Errorf("%q: exit code %d, asked %v\n%s", each.args, code, w.asked, w.stderr)
+		}
+	}
+	w.expect("delete-pg-backup my-db 2026 -f --no-wait", 0, "Operation op has begun", "")
+}
+
 func TestEveryCommandHasHelpInTheMannerOfCf(t *testing.T) {
 	for _, command := range All() {
 		metadata := command.Metadata()

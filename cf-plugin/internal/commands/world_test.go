@@ -99,7 +99,9 @@ func (w *world) answer(out http.ResponseWriter, in *http.Request) {
 }
 
 // run gives the exit code of a command line.
-func (w *world) run(line string) int {
+func (w *world) run(line string) int { return w.runWith(strings.Fields(line)...) }
+
+func (w *world) runWith(args ...string) int {
 	var out, err bytes.Buffer
 	env := &Env{
 		CLI: w.cli,
@@ -113,7 +115,7 @@ func (w *world) run(line string) int {
 		Pause:     func(context.Context, time.Duration) error { return nil },
 	}
 	w.asked = nil
-	code := Run(context.Background(), env, strings.Fields(line))
+	code := Run(context.Background(), env, args)
 	w.stdout, w.stderr = out.String(), err.String()
 	return code
 }
