@@ -42,7 +42,7 @@ func (e *everywhere) wantsJSON() bool { return e.JSON }
 // onInstance are the options of commands on a service instance.
 type onInstance struct {
 	everywhere
-	GUID bool `long:"guid" description:"SERVICE_INSTANCE is a GUID: also of one in another space, or deleted"`
+	GUID bool `long:"guid" description:"SERVICE_INSTANCE is a GUID, also of one in another space"`
 }
 
 type onStorage struct {

@@ -65,7 +65,7 @@ func (e *Env) open() (*reach, error) {
 	return &reach{session: login, controller: controller.New(api), where: "as " + login.User}, nil
 }
 
-// find gives nil for an instance that the Cloud Controller does not know any more.
+// find gives nil for an instance that the Cloud Controller does not know, or does not show: the broker has the last word.
 func (r *reach) find(ctx context.Context, named string, isGUID bool) (*controller.Instance, error) {
 	if isGUID {
 		r.guid, r.name = named, named
@@ -84,7 +84,7 @@ func (r *reach) find(ctx context.Context, named string, isGUID bool) (*controlle
 		return nil, err
 	}
 	if found == nil {
-		return nil, fmt.Errorf("service instance %s not found in org %s / space %s (--guid finds deleted ones)", named, space.Org, space.Name)
+		return nil, fmt.Errorf("service instance %s not found in org %s / space %s (--guid takes one of another space)", named, space.Org, space.Name)
 	}
 	r.guid, r.name = found.GUID, found.Name
 	r.where = fmt.Sprintf("in org %s / space %s as %s", space.Org, space.Name, r.session.User)

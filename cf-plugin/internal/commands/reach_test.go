@@ -65,7 +65,7 @@ func TestADashboardIsAskedWithoutTheTokenWhetherItIsOurs(t *testing.T) {
 	}
 }
 
-func TestADeletedInstanceIsFoundByItsGUID(t *testing.T) {
+func TestWhatTheCloudControllerDoesNotShowTheBrokerIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.hasBackups()
 	w.expect("pg-backups g --guid", 0, "20261124-a", "")

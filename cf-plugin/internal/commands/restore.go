@@ -27,7 +27,7 @@ type restore struct {
 	onStorage
 	forced
 	waiting
-	From       string `long:"from" value-name:"SERVICE_INSTANCE_OR_GUID" description:"Take the backup of another service instance, by its name or, also of a deleted one, its GUID"`
+	From       string `long:"from" value-name:"SERVICE_INSTANCE_OR_GUID" description:"Take the backup of another service instance, by its name or, where it is in another space, its GUID"`
 	Positional struct {
 		Instance string `positional-arg-name:"SERVICE_INSTANCE"`
 		Backup   string `positional-arg-name:"BACKUP"`

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -128,5 +130,19 @@ func TestNobodyThereIsTemporaryAndNothingWasSent(t *testing.T) {
 	var unreachable *Unreachable
 	if !errors.As(err, &unreachable) || unreachable.Sent || len(*pauses) != mostTries-1 {
 		t.Errorf("got %v after %v", err, *pauses)
+	}
+}
+
+func TestCertificatesAreCheckedUnlessTheUserHasChosenOtherwise(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer server.Close()
+	base, _ := url.Parse(server.URL)
+	for _, skip := range []bool{false, true} {
+		client := &Client{Peer: "the broker", Base: base, HTTP: NewHTTP(skip)}
+		_, _, err := client.readOnce(context.Background(), Call{Method: http.MethodGet, Path: "/"})
+		if (err == nil) != skip {
+			t.Errorf("skipping validation %v: %v", skip, err)
+		}
 	}
 }
