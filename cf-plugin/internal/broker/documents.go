@@ -137,9 +137,9 @@ type RestorePoint struct {
 	DatabaseBytes int64     `json:"database_bytes"`
 }
 
-// Database is what a restore would replace, and what an undo would bring back.
+// Database is what a restore would replace, and what an undo would bring back. What is unknown is nil.
 type Database struct {
-	DatabaseBytes int64         `json:"database_bytes"`
+	DatabaseBytes *int64        `json:"database_bytes"`
 	KeepMillis    int64         `json:"keep_ms"`
 	RestorePoint  *RestorePoint `json:"restore_point"`
 }

@@ -70,6 +70,24 @@ func TestWhatFailedIsSaidInTheBrokersWords(t *testing.T) {
 	}
 }
 
+func TestAResultThatCannotBeReadLeavesOneDocument(t *testing.T) {
+	w := newWorld(t)
+	w.answers["POST /backup_instance/g"] = `202|{"id": "op", "kind": "backup", "state": "queued"}`
+	w.answers["GET /operations/op"] = `{"id": "op", "kind": "backup", "state": "succeeded", "result": "done"}`
+	w.expect("create-pg-backup my-db --json", 1, "", "the broker's result cannot be read")
+	if refusal := w.document()["error"].(map[string]any); refusal["code"] != "failed" || strings.Contains(w.stderr, "OK") {
+		t.Errorf("got %v and %s", refusal, w.stderr)
+	}
+}
+
+func TestARestoreOfADatabaseOfUnknownSizeSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.hasBackups()
+	w.answers["GET /restore_point/g"] = `{"database_bytes": null, "keep_ms": 86400000}`
+	w.stdin = "n\n"
+	w.expect("restore-pg-backup my-db latest", 0, "The database of my-db (size unknown) will be replaced", "")
+}
+
 func TestARestoreAsks(t *testing.T) {
 	w := newWorld(t)
 	w.hasBackups()

@@ -54,7 +54,10 @@ func (e *Env) Parting() string {
 	return ""
 }
 
-func (e *Env) onInterrupt(line string) { e.parting.Store(&line) }
+func (e *Env) onInterrupt(line string) {
+	line = terminal.Printable(line)
+	e.parting.Store(&line)
+}
 
 // errReported says that a command has failed and has said so itself.
 var errReported = errors.New("reported")
@@ -130,6 +133,13 @@ func size(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }
 func sizeOf(bytes *int64) string {
 	if bytes == nil {
 		return ""
+	}
+	return size(*bytes)
+}
+
+func knownSize(bytes *int64) string {
+	if bytes == nil {
+		return "size unknown"
 	}
 	return size(*bytes)
 }

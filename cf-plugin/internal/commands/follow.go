@@ -14,10 +14,10 @@ import (
 // follow waits for the end of an operation, unless that is not wanted, and says how it ended.
 func (e *Env) follow(ctx context.Context, r *reach, begun broker.Read[broker.Operation], noWait bool) error {
 	id := begun.Value.ID
-	e.onInterrupt(partingLine(begun.Value))
+	e.onInterrupt(r.partingLine(begun.Value))
 	e.Say("Operation %s has begun.", e.Name(id))
 	if noWait {
-		e.Say("To watch it: cf pg-operation %s --wait", id)
+		e.Say("To watch it: %s", r.watching(id))
 		e.OK()
 		return e.Document(begun.Raw)
 	}
@@ -26,22 +26,28 @@ func (e *Env) follow(ctx context.Context, r *reach, begun broker.Read[broker.Ope
 
 // watch follows what has begun to its end.
 func (e *Env) watch(ctx context.Context, r *reach, begun broker.Read[broker.Operation]) error {
-	id := begun.Value.ID
 	ended, err := r.Until(ctx, begun, e.observer())
 	e.EndLive()
 	e.onInterrupt("")
 	if err != nil {
-		return fmt.Errorf("operation %s is out of sight, it may go on (to watch it: cf pg-operation %s --wait): %w", id, id, err)
+		return r.outOfSight(begun.Value.ID, err)
 	}
-	if err := e.Document(ended.Raw); err != nil {
+	err = e.outcome(ended.Value)
+	if err != nil && !errors.Is(err, errReported) {
 		return err
 	}
-	return e.outcome(ended.Value)
+	return errors.Join(err, e.Document(ended.Raw))
 }
 
-func partingLine(of broker.Operation) string {
-	return fmt.Sprintf("The %s goes on without this command. To watch it: cf pg-operation %s --wait; to stop it: cf cancel-pg-operation %s",
-		spoken(of.Kind), of.ID, of.ID)
+func (r *reach) outOfSight(id string, err error) error {
+	return fmt.Errorf("operation %s is out of sight, it may go on (to watch it: %s): %w", id, r.watching(id), err)
+}
+
+func (r *reach) watching(id string) string { return r.again("pg-operation", id, "--wait") }
+
+func (r *reach) partingLine(of broker.Operation) string {
+	return fmt.Sprintf("The %s goes on without this command. To watch it: %s; to stop it: %s",
+		spoken(of.Kind), r.watching(of.ID), r.again("cancel-pg-operation", of.ID))
 }
 
 func spoken(kind string) string { return strings.ReplaceAll(kind, "_", " ") }
@@ -89,8 +95,13 @@ func (e *Env) outcome(ended broker.Operation) error {
 		e.Failed(failureLines(ended)...)
 		return errReported
 	}
+	show, err := e.result(ended)
+	if err != nil {
+		return err
+	}
 	e.OK()
-	return e.result(ended)
+	show()
+	return nil
 }
 
 func failureLines(ended broker.Operation) []string {
@@ -110,8 +121,8 @@ func failureLines(ended broker.Operation) []string {
 	return append(lines, "operation: "+ended.ID)
 }
 
-// result says what an operation has brought about.
-func (e *Env) result(ended broker.Operation) error {
+// result reads what an operation has brought about, to be shown.
+func (e *Env) result(ended broker.Operation) (show func(), err error) {
 	switch ended.Kind {
 	case "backup", "upload":
 		var made struct {
@@ -119,21 +130,25 @@ func (e *Env) result(ended broker.Operation) error {
 			LeftOut []string `json:"left_out"`
 		}
 		if err := json.Unmarshal(ended.Result, &made); err != nil {
-			return errors.Join(errors.New("the broker's result cannot be read"), err)
+			return nil, errors.Join(errors.New("the broker's result cannot be read"), err)
 		}
-		e.Say("")
-		e.Fields(briefly(made.Backup))
-		e.leftOut("A restore leaves out of this archive:", made.LeftOut)
+		return func() {
+			e.Say("")
+			e.Fields(briefly(made.Backup))
+			e.leftOut("A restore leaves out of this archive:", made.LeftOut)
+		}, nil
 	case "restore", "undo_restore":
 		var restored broker.Restored
 		if err := json.Unmarshal(ended.Result, &restored); err != nil {
-			return errors.Join(errors.New("the broker's result cannot be read"), err)
+			return nil, errors.Join(errors.New("the broker's result cannot be read"), err)
 		}
-		e.Say("")
-		e.Fields(restoredFields(restored))
-		e.leftOut("Left out of the database:", restored.LeftOut)
+		return func() {
+			e.Say("")
+			e.Fields(restoredFields(restored))
+			e.leftOut("Left out of the database:", restored.LeftOut)
+		}, nil
 	}
-	return nil
+	return func() {}, nil
 }
 
 func (e *Env) leftOut(title string, names []string) {

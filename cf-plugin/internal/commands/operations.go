@@ -79,15 +79,17 @@ func (o *showOperation) run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if o.Wait {
-		env.onInterrupt(partingLine(found.Value))
+		env.onInterrupt(r.partingLine(found.Value))
 		return env.watch(ctx, r, found)
 	}
 	env.Say("")
 	env.Fields(operationFields(found.Value))
 	if found.Value.State == "succeeded" {
-		if err := env.result(found.Value); err != nil {
+		show, err := env.result(found.Value)
+		if err != nil {
 			return err
 		}
+		show()
 	}
 	return env.Document(found.Raw)
 }
@@ -159,10 +161,12 @@ func (o *cancel) run(ctx context.Context, env *Env) error {
 		return err
 	}
 	if !o.NoWait {
+		env.onInterrupt("The cancelling goes on without this command. To watch it: " + r.watching(id))
 		cancelled, err = r.Until(ctx, cancelled, env.observer())
 		env.EndLive()
+		env.onInterrupt("")
 		if err != nil {
-			return err
+			return r.outOfSight(id, err)
 		}
 	}
 	if err := env.Document(cancelled.Raw); err != nil {

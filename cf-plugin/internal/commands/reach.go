@@ -27,6 +27,9 @@ type reach struct {
 	controller *controller.Controller
 	// guid and name of the instance; both empty for commands without one.
 	guid, name string
+	// given is how the user has named the instance and the broker.
+	given onInstance
+	named string
 	// where it is, as cf says: "in org O / space S as U".
 	where string
 }
@@ -37,6 +40,7 @@ func (e *Env) instance(ctx context.Context, options onInstance, named string) (*
 	if err != nil {
 		return nil, err
 	}
+	r.given, r.named = options, named
 	found, err := r.find(ctx, named, options.GUID)
 	if err != nil {
 		return nil, err
@@ -49,6 +53,7 @@ func (e *Env) instance(ctx context.Context, options onInstance, named string) (*
 func (e *Env) anyBroker(ctx context.Context, options everywhere) (*reach, error) {
 	r, err := e.open()
 	if err == nil {
+		r.given.everywhere = options
 		err = r.locate(ctx, e, options, nil)
 	}
 	return r, err
@@ -101,16 +106,16 @@ func (r *reach) locate(ctx context.Context, e *Env, options everywhere, of *cont
 	if err != nil {
 		return err
 	}
-	address, err := choose(rule, found)
+	chosen, err := choose(rule, found)
 	if err != nil {
 		return err
 	}
 	r.Client = broker.New(&rest.Client{
-		Peer: "the broker", Base: address, Token: r.session.Token, HTTP: e.HTTP(r.session.SkipTLSVerify),
+		Peer: "the broker", Base: chosen.address, Token: r.session.Token, HTTP: e.HTTP(r.session.SkipTLSVerify),
 		Pause: e.Pause,
 	})
 	r.Client.Wait = e.Patience
-	if found[0].Version == "" && options.BackupAPI == "" {
+	if chosen.Version == "" && options.BackupAPI == "" {
 		return r.assertBroker(ctx)
 	}
 	return nil
@@ -150,19 +155,25 @@ func (r *reach) candidates(ctx context.Context, options everywhere, of *controll
 	return nil, fmt.Errorf("the service of %s does not tell where its backups are made: if it is a PostgreSQL of this broker, name the broker by --backup-api or PG_BACKUP_API", of.Name)
 }
 
-// choose takes the only address that the token may go to.
-func choose(rule trust.Rule, candidates []controller.BackupAPI) (*url.URL, error) {
-	var allowed []*url.URL
+// candidate is a backup API whose address can be read.
+type candidate struct {
+	controller.BackupAPI
+	address *url.URL
+}
+
+// choose takes the only one that the token may go to.
+func choose(rule trust.Rule, candidates []controller.BackupAPI) (candidate, error) {
+	var allowed []candidate
 	var refused error
-	for _, candidate := range candidates {
-		address, err := url.Parse(candidate.URL)
+	for _, api := range candidates {
+		address, err := url.Parse(api.URL)
 		if err != nil {
 			err = fmt.Errorf("the address of the broker cannot be read: %w", err)
 		} else {
-			err = errors.Join(rule.Check(address), speaks(candidate.Version))
+			err = errors.Join(rule.Check(address), speaks(api.Version))
 		}
 		if err == nil {
-			allowed = append(allowed, address)
+			allowed = append(allowed, candidate{api, address})
 		} else if refused == nil {
 			refused = err
 		}
@@ -171,13 +182,13 @@ func choose(rule trust.Rule, candidates []controller.BackupAPI) (*url.URL, error
 		return allowed[0], nil
 	}
 	if len(allowed) == 0 {
-		return nil, refused
+		return candidate{}, refused
 	}
 	names := make([]string, len(allowed))
-	for i, address := range allowed {
-		names[i] = address.String()
+	for i, each := range allowed {
+		names[i] = each.address.String()
 	}
-	return nil, fmt.Errorf("several brokers make backups: choose one by --backup-api (%s)", strings.Join(names, ", "))
+	return candidate{}, fmt.Errorf("several brokers make backups: choose one by --backup-api (%s)", strings.Join(names, ", "))
 }
 
 func speaks(version string) error {

@@ -95,6 +95,27 @@ func TestSeveralBrokers(t *testing.T) {
 	w.expect("pg-operation op", 1, "FAILED", "no service of the marketplace tells where its backups are made")
 }
 
+func TestTheBrokerThatIsChosenIsTheOneThatIsAsserted(t *testing.T) {
+	w := newWorld(t)
+	w.answers["GET /operations/op"] = running
+	offerings := func(strangersVersion, version string) string {
+		api := func(url, version string) string {
+			return `{"broker_catalog": {"metadata": {"backupApi": {"url": "` + url + `", "version": "` + version + `"}}}}`
+		}
+		return `{"resources": [` + api("https://stranger.invalid", strangersVersion) + "," + api(w.broker.URL, version) + `]}`
+	}
+	w.answers["GET /v3/service_offerings"] = offerings("1.0", "")
+	w.expect("pg-operation op", 1, "FAILED", "is no broker that makes backups")
+	if w.sent("GET /operations") {
+		t.Errorf("asked %v", w.asked)
+	}
+	w.answers["GET /v3/service_offerings"] = offerings("", "1.0")
+	w.expect("pg-operation op", 0, "state:      running", "")
+	if w.sent("GET /openapi.json") {
+		t.Errorf("asked %v", w.asked)
+	}
+}
+
 func TestANewerBackupAPI(t *testing.T) {
 	w := newWorld(t)
 	w.offer(w.broker.URL, "2.0")

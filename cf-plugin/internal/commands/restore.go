@@ -98,7 +98,7 @@ func (r *reach) restoreQuestion(ctx context.Context, env *Env, backup broker.Bac
 	}
 	return fmt.Sprintf("The database of %s (%s) will be replaced by backup %s%s, made %s (%s).\n"+
 		"This can be undone until %s (cf undo-pg-restore), or until another restore.\nReally restore?",
-		env.Name(r.name), size(database.DatabaseBytes), env.Name(backup.Name), whose,
+		env.Name(r.name), knownSize(database.DatabaseBytes), env.Name(backup.Name), whose,
 		env.age(backup.CreatedAt), clock(backup.CreatedAt),
 		clock(env.Now().Add(time.Duration(database.KeepMillis)*time.Millisecond))), nil
 }
@@ -158,7 +158,7 @@ func (r *reach) undoQuestion(ctx context.Context, env *Env) (string, error) {
 		return "", errors.New("there is no restore to undo: nothing was restored, or its time is over")
 	}
 	return fmt.Sprintf("The database of %s (%s) will be replaced by the one (%s) that was replaced %s (%s).\nReally undo the restore?",
-		env.Name(r.name), size(database.DatabaseBytes), size(point.DatabaseBytes),
+		env.Name(r.name), knownSize(database.DatabaseBytes), size(point.DatabaseBytes),
 		env.age(point.CreatedAt), clock(point.CreatedAt)), nil
 }
 
@@ -175,11 +175,11 @@ func (e *Env) declined(what string, err error) error {
 func perhapsBegun(err error, r *reach) error {
 	var unreachable *rest.Unreachable
 	if errors.As(err, &unreachable) && unreachable.Sent {
-		return fmt.Errorf("%w\nThe work may have begun all the same: cf pg-operations %s tells", err, r.name)
+		return fmt.Errorf("%w\nThe work may have begun all the same: %s tells", err, r.againHere("pg-operations"))
 	}
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status >= http.StatusInternalServerError && refusal.Code == "" {
-		return fmt.Errorf("%w\nThe work may have begun all the same: cf pg-operations %s tells", err, r.name)
+		return fmt.Errorf("%w\nThe work may have begun all the same: %s tells", err, r.againHere("pg-operations"))
 	}
 	return err
 }

@@ -56,7 +56,7 @@ func (o *download) run(ctx context.Context, env *Env) error {
 		return fmt.Errorf("%s is there already: choose another one by -o, or replace it by -f", file)
 	}
 	env.Say("Downloading backup %s of service instance %s %s...", env.Name(backup.Name), env.Name(r.name), r.where)
-	again := fmt.Sprintf("cf download-pg-backup %s %s -o %s --resume", o.Positional.Instance, backup.Name, file)
+	again := r.againHere("download-pg-backup", o.rest(backup.Name, file)...)
 	env.onInterrupt("What has come is in " + broker.PartOf(file) + ". To go on: " + again)
 	tell, end := env.Bar(filepath.Base(file), backup.SizeBytes)
 	err = r.Download(ctx, backup, file, o.Resume, tell)
@@ -74,6 +74,15 @@ func (o *download) run(ctx context.Context, env *Env) error {
 		field("file", file), field("size", exactSize(backup.SizeBytes)), field("sha256", backup.SHA256),
 	})
 	return env.Document(map[string]any{"file": file, "backup": found.Raw})
+}
+
+// rest are the arguments that go on with what has come of a backup.
+func (o *download) rest(backup, file string) []string {
+	args := append([]string{backup, "-o", file, "--resume"}, o.onStorage.repeated()...)
+	if o.Force {
+		args = append(args, "--force")
+	}
+	return args
 }
 
 var unsafeInFile = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
@@ -126,11 +135,16 @@ func (o *upload) run(ctx context.Context, env *Env) error {
 	}
 	env.onInterrupt("The upload is broken off, no backup was stored.")
 	tell, end = env.Bar("sending", archive.Size)
-	begun, err := r.Upload(ctx, r.guid, name, o.Storage, archive, digest, tell)
+	begun, err := r.Upload(ctx, r.guid, name, o.Storage, archive, digest, func(bytes int64) {
+		if bytes >= archive.Size {
+			env.onInterrupt("All has been sent: the broker may store the backup without this command, " + r.againHere("pg-operations") + " tells.")
+		}
+		tell(bytes)
+	})
 	end()
 	var unreachable *rest.Unreachable
 	if errors.As(err, &unreachable) {
-		return fmt.Errorf("%w\ncf pg-operations %s tells what the broker has made of it", err, r.name)
+		return fmt.Errorf("%w\n%s tells what the broker has made of it", err, r.againHere("pg-operations"))
 	}
 	if err != nil {
 		return err

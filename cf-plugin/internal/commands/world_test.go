@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,10 +50,13 @@ type world struct {
 	stdin          string
 	cli            cli
 	stdout, stderr string
+	env            *Env
+	// partings are what an interrupted command would have said at each request.
+	partings map[string]string
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, answers: map[string]string{}}
+	w := &world{t: t, answers: map[string]string{}, partings: map[string]string{}}
 	t.Setenv("CF_HOME", t.TempDir())
 	t.Setenv("PG_BACKUP_API", "")
 	w.controller = httptest.NewServer(http.HandlerFunc(w.answer))
@@ -83,6 +87,8 @@ func (w *world) answer(out http.ResponseWriter, in *http.Request) {
 		full += " (no token)"
 	}
 	w.asked = append(w.asked, full)
+	_, _ = io.Copy(io.Discard, in.Body)
+	w.partings[asked] = w.env.Parting()
 	answer, known := w.answers[asked]
 	if !known {
 		out.WriteHeader(http.StatusNotFound)
@@ -114,7 +120,7 @@ func (w *world) runWith(args ...string) int {
 		Patience:  broker.Patience{First: time.Millisecond, Most: time.Millisecond},
 		Pause:     func(context.Context, time.Duration) error { return nil },
 	}
-	w.asked = nil
+	w.asked, w.env = nil, env
 	code := Run(context.Background(), env, args)
 	w.stdout, w.stderr = out.String(), err.String()
 	return code

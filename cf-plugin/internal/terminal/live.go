@@ -15,7 +15,7 @@ func (t *Terminal) Live(line string) {
 	if !t.live {
 		return
 	}
-	line = runewidth.Truncate(strings.ReplaceAll(printable(line), "\n", " "), t.width()-1, "…")
+	line = runewidth.Truncate(strings.ReplaceAll(Printable(line), "\n", " "), t.width()-1, "…")
 	t.lineShown.Store(true)
 	fmt.Fprintf(t.words(), "\r%s\x1b[K", line)
 }

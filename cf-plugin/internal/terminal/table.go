@@ -14,7 +14,7 @@ func (t *Terminal) Table(headers []string, rows [][]string) {
 	widths := make([]int, len(headers))
 	for _, row := range append([][]string{headers}, rows...) {
 		for column, text := range row {
-			widths[column] = max(widths[column], runewidth.StringWidth(printable(text)))
+			widths[column] = max(widths[column], runewidth.StringWidth(Printable(text)))
 		}
 	}
 	t.row(headers, widths, func(text string) string { return t.bold.Sprint(text) })
@@ -26,7 +26,7 @@ func (t *Terminal) Table(headers []string, rows [][]string) {
 func (t *Terminal) row(row []string, widths []int, paint func(string) string) {
 	line := strings.Builder{}
 	for column, text := range row {
-		text = printable(text)
+		text = Printable(text)
 		line.WriteString(paint(text))
 		if column < len(row)-1 {
 			line.WriteString(strings.Repeat(" ", widths[column]-runewidth.StringWidth(text)+gap))
@@ -48,7 +48,7 @@ func (t *Terminal) Fields(fields []Field) {
 	}
 	for _, field := range fields {
 		if field.Value != "" {
-			t.Say("%s", fmt.Sprintf("%-*s%s", width+gap, field.Name+":", printable(field.Value)))
+			t.Say("%s", fmt.Sprintf("%-*s%s", width+gap, field.Name+":", Printable(field.Value)))
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (t *Terminal) words() io.Writer {
 }
 
 // Name paints the name of something.
-func (t *Terminal) Name(name string) string { return t.name.Sprint(printable(name)) }
+func (t *Terminal) Name(name string) string { return t.name.Sprint(Printable(name)) }
 
 // Say writes a line.
 func (t *Terminal) Say(format string, args ...any) {
@@ -116,7 +116,7 @@ func (t *Terminal) Say(format string, args ...any) {
 // Warn writes a line to standard error.
 func (t *Terminal) Warn(format string, args ...any) {
 	t.EndLive()
-	fmt.Fprintln(t.err, t.warn.Sprint("Warning: ")+printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(t.err, t.warn.Sprint("Warning: ")+Printable(fmt.Sprintf(format, args...)))
 }
 
 // OK ends what has succeeded.
@@ -126,7 +126,7 @@ func (t *Terminal) OK() { t.Say("%s", t.good.Sprint("OK")) }
 func (t *Terminal) Failed(lines ...string) {
 	t.Say("%s", t.bad.Sprint("FAILED"))
 	for _, line := range lines {
-		fmt.Fprintln(t.err, printable(line))
+		fmt.Fprintln(t.err, Printable(line))
 	}
 }
 
@@ -163,8 +163,8 @@ func (t *Terminal) Confirm(question string) (bool, error) {
 	return false, nil
 }
 
-// printable keeps what others have written (errors, names) from steering the terminal.
-func printable(text string) string {
+// Printable keeps what others have written (errors, names) from steering the terminal.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && !strconv.IsPrint(r) {
 			return '\uFFFD'
