@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"net/http"
@@ -47,19 +46,28 @@ func (c *Client) Download(ctx context.Context, backup Backup, file string, resum
 	if err := c.fill(ctx, backup, part, tell); err != nil {
 		return &Interrupted{PartOf(file), errors.Join(err, part.file.Sync())}
 	}
-	if found := hex.EncodeToString(part.hash.Sum(nil)); found != backup.SHA256 {
-		return errors.Join(
-			fmt.Errorf("what came has the sha256 %s, but that of the backup is %s: it is thrown away", found, backup.SHA256),
-			os.Remove(PartOf(file)))
-	}
-	if err := errors.Join(part.file.Sync(), part.file.Close()); err != nil {
+	if err := part.file.Sync(); err != nil {
 		return err
 	}
-	return finish(PartOf(file), file)
+	found, err := part.sha256()
+	if err != nil {
+		return err
+	}
+	if found != backup.SHA256 {
+		// Closed first: Windows removes no open file.
+		return errors.Join(
+			fmt.Errorf("what came has the sha256 %s, but that of the backup is %s: it is thrown away", found, backup.SHA256),
+			part.file.Close(), os.Remove(PartOf(file)))
+	}
+	return part.finish(file)
 }
 
-func finish(part, file string) error {
-	if err := os.Rename(part, file); err != nil {
+// finish gives the file its name, unless another one lies in its place.
+func (p *part) finish(file string) error {
+	if err := errors.Join(p.assertAt(PartOf(file)), p.file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(PartOf(file), file); err != nil {
 		return err
 	}
 	folder, err := os.Open(filepath.Dir(file))
@@ -156,23 +164,46 @@ type wireError struct{ error }
 
 func (e *wireError) Unwrap() error { return e.error }
 
-// part is the file of a download, and the hash of what is in it.
+// part is the file of a download.
 type part struct {
 	file *os.File
 	size int64
-	hash hash.Hash
 }
 
+// openPart opens the file, or makes it: never what a link leads to, and for the user alone, as it holds the database.
 func openPart(name string, resume bool, whole int64) (*part, error) {
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	info, err := os.Lstat(name)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is there and is no regular file: remove it, or choose another file by -o", name)
+	case err == nil && resume:
+		return reopenPart(name, whole)
+	case err == nil:
+		err = os.Remove(name)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	p := &part{file: file, hash: sha256.New()}
-	if resume {
-		p.size, err = io.Copy(p.hash, file)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && (!resume || p.size > whole) {
+	return &part{file: file}, nil
+}
+
+func reopenPart(name string, whole int64) (*part, error) {
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := &part{file: file}
+	err = errors.Join(p.assertAt(name), file.Chmod(0o600))
+	if err == nil {
+		p.size, err = file.Seek(0, io.SeekEnd)
+	}
+	if err == nil && p.size > whole {
 		err = p.restart()
 	}
 	if err != nil {
@@ -181,9 +212,36 @@ func openPart(name string, resume bool, whole int64) (*part, error) {
 	return p, nil
 }
 
+// assertAt: the open file is the one of that name, not one that a link there leads to or that was put there meanwhile.
+func (p *part) assertAt(name string) error {
+	there, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	open, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(there, open) {
+		return fmt.Errorf("%s is another file than the one that was opened", name)
+	}
+	return nil
+}
+
+// sha256 is that of the file as it can be read, whatever came over the wire.
+func (p *part) sha256() (string, error) {
+	sum := sha256.New()
+	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	if _, err := io.Copy(sum, p.file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
 func (p *part) restart() error {
 	p.size = 0
-	p.hash.Reset()
 	if err := p.file.Truncate(0); err != nil {
 		return err
 	}
@@ -207,7 +265,6 @@ func (p *part) take(body io.Reader, tell Tell) error {
 			if _, err := p.file.Write(chunk[:n]); err != nil {
 				return err
 			}
-			p.hash.Write(chunk[:n])
 			p.size += int64(n)
 			tell(p.size)
 		}

@@ -132,6 +132,92 @@ func TestAPartOfAnotherArchiveIsNotContinued(t *testing.T) {
 	}
 }
 
+func TestWhatIsInTheFileIsComparedNotWhatCame(t *testing.T) {
+	archive, backup := random(t, 10_000)
+	file := filepath.Join(t.TempDir(), "out.dump")
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked))
+	err := client.Download(context.Background(), backup, file, false, func(bytes int64) {
+		if bytes < backup.SizeBytes {
+			return
+		}
+		// As a disk or another program might.
+		other, err := os.OpenFile(PartOf(file), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		_, _ = other.WriteAt([]byte{archive[100] ^ 1}, 100)
+	})
+	if err == nil || !strings.Contains(err.Error(), "sha256") {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := filepath.Glob(file + "*"); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAPartThatIsALinkIsNotWrittenThrough(t *testing.T) {
+	archive, backup := random(t, 10_000)
+	folder := t.TempDir()
+	file, victim := filepath.Join(folder, "out.dump"), filepath.Join(folder, "victim")
+	_ = os.WriteFile(victim, []byte("mine"), 0o600)
+	if err := os.Symlink(victim, PartOf(file)); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked))
+	for _, resume := range []bool{false, true} {
+		err := client.Download(context.Background(), backup, file, resume, func(int64) {})
+		if err == nil || !strings.Contains(err.Error(), "is no regular file") {
+			t.Errorf("resume %v: %v", resume, err)
+		}
+	}
+	if content, _ := os.ReadFile(victim); string(content) != "mine" || len(asked) != 0 {
+		t.Errorf("%d bytes are in another file after %v", len(content), asked)
+	}
+}
+
+func TestAPartIsTheUsersAlone(t *testing.T) {
+	archive, backup := random(t, 10_000)
+	for _, resume := range []bool{false, true} {
+		file := filepath.Join(t.TempDir(), "out.dump")
+		if err := os.WriteFile(PartOf(file), archive[:4000], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var asked []string
+		client := clientOf(t, serving(archive, backup, &asked))
+		if err := client.Download(context.Background(), backup, file, resume, func(int64) {}); err != nil {
+			t.Fatal(err)
+		}
+		if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 {
+			t.Errorf("resume %v: mode %v", resume, info.Mode())
+		}
+		if got, _ := os.ReadFile(file); !bytes.Equal(got, archive) {
+			t.Errorf("resume %v: %d bytes", resume, len(got))
+		}
+	}
+}
+
+func TestAnotherFileInThePlaceOfThePartIsNotTakenForIt(t *testing.T) {
+	archive, backup := random(t, 10_000)
+	file := filepath.Join(t.TempDir(), "out.dump")
+	var asked []string
+	client := clientOf(t, serving(archive, backup, &asked))
+	err := client.Download(context.Background(), backup, file, false, func(bytes int64) {
+		if bytes == backup.SizeBytes {
+			_ = os.Remove(PartOf(file))
+			_ = os.WriteFile(PartOf(file), []byte("another download's"), 0o600)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "another file") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("it has got the name")
+	}
+}
+
 func TestARefusedDownloadIsNotTriedAgain(t *testing.T) {
 	_, backup := random(t, 10)
 	sent := 0
