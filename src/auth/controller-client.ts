@@ -86,7 +86,13 @@ export function parsed(text: string): unknown {
 }
 
 function answered(request: ClientRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => request.once('response', resolve).once('error', reject));
+  return new Promise((resolve, reject) =>
+    request
+      .once('response', resolve)
+      .once('error', reject)
+      // A switch to another protocol, which nobody asked for, is neither of the two.
+      .once('close', () => reject(new Error('no answer'))),
+  );
 }
 
 async function textOf(response: IncomingMessage): Promise<string> {

@@ -1,28 +1,38 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { errors, exportJWK, jwtVerify, SignJWT } from 'jose';
-import { type ControllerClient } from './controller-client.js';
+import { type ControllerClient, unreachable } from './controller-client.js';
 import { KeySet } from './key-set.js';
 
 const MINUTE = 60_000;
+const PAUSE = 1_000;
+const URL = 'https://uaa.example.org/token_keys';
 const keys = ['a', 'b', 'c'].map((kid) => ({ kid, ...generateKeyPairSync('rsa', { modulusLength: 2048 }) }));
 let served: { kid: string; publicKey: KeyObject }[];
+let down: boolean;
+/** The answer waits for it. */
+let held: Promise<unknown>;
 let fetched: number;
 let time: number;
 let keySet: KeySet;
 
 beforeEach(() => {
   served = keys.slice(0, 1);
+  down = false;
+  held = Promise.resolve();
   fetched = 0;
   time = 0;
   const client = {
     json: async () => {
       fetched += 1;
+      await held;
+      if (down) throw unreachable(URL, 'status 503');
       return {
         keys: await Promise.all(served.map(async (key) => ({ ...(await exportJWK(key.publicKey)), kid: key.kid }))),
       };
     },
   };
-  keySet = new KeySet('https://uaa.example.org/token_keys', client as unknown as ControllerClient, () => time);
+  keySet = new KeySet(URL, client as unknown as ControllerClient, () => time);
 });
 
 async function verified(kid: string | undefined, signedBy = kid): Promise<boolean> {
@@ -34,8 +44,8 @@ async function verified(kid: string | undefined, signedBy = kid): Promise<boolea
     await jwtVerify(token, keySet.find);
     return true;
   } catch (error) {
-    expect(error).toBeInstanceOf(errors.JWKSNoMatchingKey);
-    return false;
+    if (error instanceof errors.JWKSNoMatchingKey) return false;
+    throw error;
   }
 }
 
@@ -64,13 +74,41 @@ it('fetches them again for unknown keys at most once a minute', async () => {
   expect(fetched).toBe(3);
 });
 
+it('lets all who come at once with a key that was just made wait for the same fetch', async () => {
+  await verified('a');
+  served = keys;
+  held = setImmediate();
+  const found = await Promise.allSettled(
+    ['b', 'c', 'b'].map((kid) => keySet.find({ alg: 'RS256', kid }, { payload: '', signature: '' })),
+  );
+  expect(found.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
+  expect(fetched).toBe(2);
+});
+
+it('refuses no token while a new key cannot be fetched, and asks again after a pause', async () => {
+  await verified('a');
+  served = keys;
+  down = true;
+  const tryAgain = { code: 'controller_unreachable' };
+  const both = await Promise.allSettled([verified('b'), verified('b')]);
+  expect(both).toMatchObject([{ reason: tryAgain }, { reason: tryAgain }]);
+  down = false;
+  time = PAUSE - 1;
+  await expect(verified('b')).rejects.toMatchObject(tryAgain);
+  expect(await verified('a')).toBe(true);
+  expect(fetched).toBe(2);
+  time = PAUSE;
+  expect(await verified('b')).toBe(true);
+  expect(fetched).toBe(3);
+});
+
 it('takes no token that names no key, though there is only one', async () => {
   expect(await verified(undefined, 'a')).toBe(false);
 });
 
 it.each([null, {}, { keys: 'none' }, { keys: [1] }])('says that keys cannot be used: %j', async (document) => {
   const client = { json: () => Promise.resolve(document) } as unknown as ControllerClient;
-  const broken = new KeySet('https://uaa.example.org/token_keys', client, () => 0);
+  const broken = new KeySet(URL, client, () => 0);
   await expect(broken.find({ alg: 'RS256', kid: 'a' }, { payload: '', signature: '' })).rejects.toMatchObject({
     code: 'controller_unreachable',
   });

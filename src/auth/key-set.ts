@@ -11,13 +11,15 @@ import { type ControllerClient, unreachable } from './controller-client.js';
 
 /** Least time between two fetches that unknown keys have caused, in ms. */
 const RELOAD_MS = 60_000;
+/** After a fetch that failed the next one waits so long, in ms. */
+const PAUSE_MS = 1_000;
 
 type Key = Awaited<ReturnType<JWTVerifyGetKey>>;
 
 /** The UAA's keys: fetched when the first token comes, and again when a token names one that is not among them. */
 export class KeySet {
   readonly #keys: ReturnType<typeof createRemoteJWKSet>;
-  #reloadedAt = -Infinity;
+  #reload: { done: Promise<void>; until: number } | undefined;
 
   constructor(
     private readonly url: string,
@@ -50,10 +52,19 @@ export class KeySet {
     try {
       return await this.#keys(header, token);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || this.now() - this.#reloadedAt < RELOAD_MS) throw error;
-      this.#reloadedAt = this.now();
-      await this.#keys.reload();
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      await this.#reloaded();
       return this.#keys(header, token);
     }
+  }
+
+  /** That a key is unknown is certain only after a fetch that went well: all wait for the same, or fail with it. */
+  #reloaded(): Promise<void> {
+    const now = this.now();
+    if (this.#reload !== undefined && now < this.#reload.until) return this.#reload.done;
+    const reload = { done: this.#keys.reload(), until: now + RELOAD_MS };
+    this.#reload = reload;
+    reload.done.catch(() => (reload.until = this.now() + PAUSE_MS));
+    return reload.done;
   }
 }

@@ -6,6 +6,8 @@ export type Fault =
   | { kind: 'hangs' }
   /** Cuts the connection. */
   | { kind: 'cut' }
+  /** Answers 101, as if it were asked to speak another protocol, and no more. */
+  | { kind: 'switches' }
   | { kind: 'redirects'; to: string }
   /** Any status with any body; an object is sent as JSON. */
   | { kind: 'answers'; status: number; body: string | object; headers?: Record<string, string> };
@@ -39,6 +41,9 @@ export class Faults {
       if (fault.kind === 'cut') {
         reply.hijack();
         request.raw.socket.destroy();
+      } else if (fault.kind === 'switches') {
+        reply.hijack();
+        request.raw.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n');
       } else if (fault.kind === 'hangs') {
         await new Promise<void>((resolve) => {
           this.#release.push(resolve);

@@ -79,6 +79,7 @@ const answers = (status: number, body: string | object, headers = {}): Fault => 
 const FAULTS: [string, () => Fault][] = [
   ['hangs', () => ({ kind: 'hangs' })],
   ['is cut off', () => ({ kind: 'cut' })],
+  ['answers 101', () => ({ kind: 'switches' })],
   ['answers 500', () => answers(500, { errors: [{ code: 10001 }] })],
   ['answers 503 with a good body', () => answers(503, { read: true, manage: true })],
   ['redirects', () => ({ kind: 'redirects', to: tempter.url })],
