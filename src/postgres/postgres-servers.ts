@@ -113,8 +113,11 @@ export class PostgresServers {
   }
 
   async #endSessions(session: Session, where: string, signal: AbortSignal): Promise<void> {
+    // A superuser is a member of every role: only a superuser may end its sessions.
     const text = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE pg_has_role(usesysid, current_user, 'MEMBER') AND pid <> pg_backend_pid() AND ${where}`;
+      WHERE (usename = current_user OR pg_has_role(usesysid, current_user, 'MEMBER')
+          AND NOT (SELECT rolsuper FROM pg_roles WHERE pg_roles.oid = usesysid))
+        AND pid <> pg_backend_pid() AND ${where}`;
     while ((await session.query(text, { signal })).length > 0) await delay(10, undefined, { signal });
   }
 }

@@ -10,7 +10,7 @@ const UNKNOWN = `pg_restore: error: could not execute query: ERROR:  unrecognize
 Command was: SET transaction_timeout = 0;`;
 const MISTAKE = `pg_restore: error: could not execute query: ERROR:  relation "gone" does not exist
 Command was: ALTER TABLE gone OWNER TO nobody;`;
-const IGNORED = 'pg_restore: warning: errors ignored on restore: 2';
+const ignored = (count: number) => `pg_restore: warning: errors ignored on restore: ${count}`;
 
 let folder: string;
 
@@ -51,19 +51,31 @@ describe('pg_restore of PostgreSQL 17 or newer with an older server', () => {
     { major: 18, versionNumber: 170_004, stops: true },
     { major: 16, versionNumber: 150_018, stops: true },
   ])('goes on after it only there: %j', async ({ stops, ...versions }) => {
-    await run([IGNORED], true, versions);
+    await run([UNKNOWN, ignored(1)], true, versions);
     expect(readFileSync(join(folder, 'args'), 'utf8').includes('--exit-on-error')).toBe(stops);
   });
 
   it.each([true, false])('its own setting is no error (own backup: %s)', async (own) => {
-    expect(await run([UNKNOWN, UNKNOWN, UNKNOWN, IGNORED], own)).toEqual([]);
+    expect(await run([UNKNOWN, UNKNOWN, UNKNOWN, ignored(3)], own)).toEqual([]);
     expect(readFileSync(join(folder, 'args'), 'utf8')).not.toContain('--exit-on-error');
   });
 
   it('every other error is one', async () => {
     const found = ['ALTER TABLE gone OWNER TO nobody;: relation "gone" does not exist'];
-    expect(await run([UNKNOWN, MISTAKE, UNKNOWN, IGNORED], false)).toEqual(found);
-    await expect(run([UNKNOWN, MISTAKE, IGNORED], true)).rejects.toMatchObject({ details: { errors: found } });
+    expect(await run([UNKNOWN, MISTAKE, UNKNOWN, ignored(3)], false)).toEqual(found);
+    await expect(run([UNKNOWN, MISTAKE, ignored(2)], true)).rejects.toMatchObject({ details: { errors: found } });
+  });
+
+  it('what its jobs say at once counts too, however it is mixed', async () => {
+    const mixed = (message: string) =>
+      `pg_restore: pg_restore: error: error: could not execute query: ERROR:  ${message.replace('\n', '\ncould not ')}`;
+    const mistake = mixed('relation "gone" does not exist\nCommand was: ALTER TABLE gone OWNER TO nobody;');
+    await expect(run([mistake, ignored(2)], true)).rejects.toMatchObject({ code: 'restore_failed' });
+    await expect(run([UNKNOWN, mistake, ignored(2)], true)).rejects.toMatchObject({ code: 'restore_failed' });
+    expect(await run([UNKNOWN, mistake, ignored(2)], false)).toEqual(['and 1 more']);
+    const [message = '', command = ''] = UNKNOWN.split('\n');
+    const torn = [message.replace('pg_restore: error', 'pg_restore: pg_restore: error: error'), command];
+    expect(await run([UNKNOWN, ...torn, ignored(2)], true)).toEqual([]);
   });
 
   it('that it did not come to its end is one', async () => {

@@ -61,8 +61,8 @@ export async function runRestore(
     tool.stdout.resume();
     const end = await tool.ended;
     signal.throwIfAborted();
-    const { found, complete } = errors.end();
-    const failed = (run.own && found.length > 0) || !complete || end.signal !== null;
+    const { found, complete, count } = errors.end();
+    const failed = (run.own && count > 0) || !complete || end.signal !== null;
     if (!end.ok && failed) throw restoreFault(end, found);
     return found;
   } finally {
@@ -86,12 +86,18 @@ function restoreFault(end: ToolEnd, errors: string[]): BrokerError {
 
 const UNKNOWN_SETTING = `unrecognized configuration parameter "${LATER_SETTING}"`;
 
-/** Puts pg_restore's messages together: `error: could not execute query: ERROR: ...`, later `Command was: ...`. */
+/**
+ * Puts pg_restore's messages together: `error: could not execute query: ERROR: ...`, later `Command was: ...`. What its
+ * jobs say at once may come mixed; only the end of a line is sure to be in one piece, and the number at the end is right.
+ */
 class ErrorReader {
   readonly #found: string[] = [];
   #rest = '';
-  #complete = false;
+  /** How many pg_restore says that it met; undefined unless it went on to the end in spite of them. */
+  #ignored: number | undefined;
   #total = 0;
+  #unknown = 0;
+  #unknownSet = 0;
   #last = '';
 
   add(text: string): void {
@@ -100,24 +106,28 @@ class ErrorReader {
     for (const line of lines) this.#read(line);
   }
 
-  /** `complete`: pg_restore went on to the end in spite of them. */
-  end(): { found: string[]; complete: boolean } {
+  /** `complete`: pg_restore went on to the end in spite of them; `count`: also of those that could not be read. */
+  end(): { found: string[]; complete: boolean; count: number } {
     this.#read(this.#rest);
-    const more = this.#total - this.#found.length;
-    return { found: more > 0 ? [...this.#found, `and ${more} more`] : this.#found, complete: this.#complete };
+    const meaningless = Math.min(this.#unknown, this.#unknownSet);
+    const count = Math.max((this.#ignored ?? 0) - meaningless, this.#total);
+    const more = count - this.#found.length;
+    const found = more > 0 ? [...this.#found, `and ${more} more`] : this.#found;
+    return { found, complete: this.#ignored !== undefined, count };
   }
 
   #read(line: string): void {
-    if (/^pg_restore: warning: errors ignored on restore: \d+/.test(line)) this.#complete = true;
-    const [, command] = /^Command was: (.*)$/.exec(line) ?? [];
-    if (command === `SET ${LATER_SETTING} = 0;` && this.#last === UNKNOWN_SETTING) {
-      this.#total -= 1;
-      if (this.#found.length > this.#total) this.#found.pop();
-    } else if (command !== undefined && this.#total === this.#found.length && this.#total > 0)
+    const [, ignored] = /warning: errors ignored on restore: (\d+)$/.exec(line) ?? [];
+    if (ignored !== undefined) this.#ignored = Number(ignored);
+    if (line.endsWith(UNKNOWN_SETTING)) this.#unknown += 1;
+    const [, command] = /Command was: (.*)$/.exec(line) ?? [];
+    if (command === `SET ${LATER_SETTING} = 0;`) this.#unknownSet += 1;
+    else if (command !== undefined && this.#total === this.#found.length && this.#total > 0 && this.#last !== '')
       this.#found.push(`${command.slice(0, COMMAND_CHARS)}: ${this.#found.pop()}`);
     const [, message] = /^pg_restore: error: (?:could not execute query: )?(?:ERROR: +)?(.*)$/.exec(line) ?? [];
     if (message === undefined) return;
-    this.#last = message;
+    this.#last = message === UNKNOWN_SETTING ? '' : message;
+    if (this.#last === '') return;
     this.#total += 1;
     if (this.#found.length < NAMED_ERRORS) this.#found.push(message.slice(0, LINE_CHARS));
   }

@@ -245,6 +245,17 @@ describe('work on a server', () => {
     }
   });
 
+  it('ends those of a superuser’s login by that login, and fails for nobody without it', async () => {
+    const node = home.runner.split('/')[0] ?? '';
+    const left = await session(cluster.superuserUrl(), { application_name: `broker/${node}/dead` });
+    const sleeping = left.query('SELECT pg_sleep(60)').catch((error: Error) => error.message);
+    await home.servers.endSessionsOf('default', `${node}/dead`);
+    const both = estateOn(cluster, { superuser_url: cluster.superuserUrl() });
+    await both.servers.endSessionsOf('default', `${node}/dead`);
+    expect(await sleeping).toMatch(/terminat/);
+    await both.servers.close();
+  });
+
   it('leaves no password in the server’s log, and none but verifiers in its catalog', async () => {
     const instance = await tenant(home, cluster, ['read-write', 'read-only']);
     const log = await readFile(`${cluster.dir}.log`, 'utf8');
