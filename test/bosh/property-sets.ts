@@ -166,6 +166,7 @@ function everything(): Json {
     spool: { path: '/var/vcap/data/spool', max_bytes: '10GiB' },
     backups: { keep_after_deprovision: '30d' },
     restore_points: { keep: '2h' },
+    audit: { keep: '30d' },
     log: { level: 'debug', format: 'pretty' },
     cloud_controller: {
       url: 'https://api.system.example.com',
