@@ -108,6 +108,7 @@ it.each<[string, ControllerAnswer]>([
   ['an error', says({ errors: [] }, 500)],
   ['too many requests', says({ errors: [{ code: 10013 }] }, 429)],
   ["a router's 404", says('404 Not Found: Requested route does not exist.', 404)],
+  ['a 403 of something else', says('<html>blocked</html>', 403)],
   ['a 404 of something else', says({ errors: [{ code: 10000 }] }, 404)],
 ])('lets nobody in, and says why, where the controller says %s', async (_what, answer) => {
   bench.answer = () => answer;
@@ -119,6 +120,11 @@ it('takes the refusal of a token for one', async () => {
   const refusal = await bench.of('t', ONE).catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(BrokerError);
   expect(refusal).toMatchObject({ code: 'unauthenticated', challenges: [/^Basic/, /^Bearer/].map(matching) });
+});
+
+it.each([10003, 10007])('says that the token has not the rights to ask where the controller does: %i', async (code) => {
+  bench.answer = () => says({ errors: [{ code }] }, 403);
+  await expect(bench.of('t', ONE)).rejects.toMatchObject({ code: 'forbidden' });
 });
 
 function matching(pattern: RegExp): unknown {

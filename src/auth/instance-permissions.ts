@@ -20,6 +20,8 @@ const permissions = z
   .refine(({ read, manage }) => read || !manage, 'whoever may manage may read');
 /** CF-ResourceNotFound; the router's own 404, while the Cloud Controller is away, has no such body. */
 const notFound = z.object({ errors: z.array(z.object({ code: z.literal(10010) })).min(1) });
+/** CF-NotAuthorized and CF-InsufficientScope; a 403 of what stands before the controller has no such body. */
+const noScope = z.object({ errors: z.array(z.object({ code: z.literal([10003, 10007]) })).min(1) });
 
 export interface Permissions {
   read: boolean;
@@ -84,6 +86,8 @@ export class InstancePermissions {
         challenges: challengesOf('admin', 'refused'),
       });
     const body = parsed(text);
+    if (status === 403 && noScope.safeParse(body).success)
+      throw new BrokerError('forbidden', 'the token lacks the scope to ask the Cloud Controller for rights');
     if (status === 404 && notFound.safeParse(body).success) return NONE;
     const answer = status === 200 ? permissions.safeParse(body) : undefined;
     if (answer?.success) return answer.data;

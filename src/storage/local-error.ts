@@ -19,6 +19,13 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
 /** What an error of the file system says about the storage. */
 export function localError(storage: string, error: unknown): BrokerError {
   if (error instanceof BrokerError) return error;
-  const { code = '', message } = asError(error);
-  return storageError(CODES[code] ?? 'storage_failed', storage, message, error);
+  const { code = '' } = asError(error);
+  return storageError(CODES[code] ?? 'storage_failed', storage, messageOf(error), error);
+}
+
+/** Without the paths, which stand at its end: where the broker keeps things is not for everybody. The cause has them. */
+export function messageOf(error: unknown): string {
+  const { message, syscall } = asError(error);
+  const beforePaths = syscall === undefined ? undefined : message.split(`, ${syscall} `, 1)[0];
+  return beforePaths === undefined || beforePaths === message ? message : `${beforePaths}, ${syscall}`;
 }

@@ -5,7 +5,7 @@ import { type Readable } from 'node:stream';
 import { makeFolder } from '../config/make-folder.js';
 import { asError } from './as-error.js';
 import { BodyReader } from './body-reader.js';
-import { localError } from './local-error.js';
+import { localError, messageOf } from './local-error.js';
 import { createPartial, isErrno, PARTIAL, place, readPieces, syncFolder, writeAll, writeBody } from './local-files.js';
 import { listFiles } from './local-list.js';
 import { assertKey, assertKeyPrefix } from './object-key.js';
@@ -232,8 +232,7 @@ export class LocalStorage implements StorageProvider {
   private async explain(error: unknown, key?: string): Promise<Error> {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return localError(this.name, error);
     const fault = await stat(this.root).then((root) => (root.isDirectory() ? undefined : error), asError);
-    if (isErrno(fault, 'ENOENT', 'ENOTDIR'))
-      return storageError('storage_missing', this.name, asError(fault).message, error);
+    if (isErrno(fault, 'ENOENT', 'ENOTDIR')) return storageError('storage_missing', this.name, messageOf(fault), error);
     if (fault !== undefined) return localError(this.name, fault);
     return key === undefined ? localError(this.name, error) : new ObjectNotFoundError(this.name, key);
   }
