@@ -10,8 +10,11 @@ declare module 'fastify' {
   }
 }
 
-/** What of path and query says what a change is about. Nothing else of a request is kept. */
-const TARGETS = ['backup_name', 'binding_id', 'storage', 'from'];
+/**
+ * What of path and query says what a change is about, and the most characters of it. Nothing else of a request is kept,
+ * nor what is longer than it can be: a token that somebody has put in a wrong place is.
+ */
+const TARGETS = { backup_name: 128, binding_id: 255, storage: 63, from: 255 };
 const HUNG_UP = 499;
 const REFUSALS = new Set(['forbidden', 'unknown_instance', 'controller_unreachable']);
 
@@ -51,7 +54,12 @@ function askedChange(request: FastifyRequest): AskedChange | undefined {
   const requester = request.requester as FastifyRequest['requester'] | undefined;
   if (change === undefined || requester === undefined) return undefined;
   const given = { ...(request.query as object), ...(request.params as object) } as Record<string, string | undefined>;
-  const target = Object.fromEntries(TARGETS.flatMap((key) => (given[key] === undefined ? [] : [[key, given[key]]])));
+  const target = Object.fromEntries(
+    Object.entries(TARGETS).flatMap(([key, most]) => {
+      const value = given[key];
+      return value === undefined || value.length > most ? [] : [[key, value]];
+    }),
+  );
   return {
     change,
     instanceId: given['instance_id'] ?? null,

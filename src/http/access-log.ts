@@ -3,6 +3,9 @@ import { type Logger } from 'pino';
 import { logContext } from './log-context.js';
 import { requestPath } from './request-path.js';
 
+/** In a place of the path where only a mistake can have put it. */
+const JWT = /(?<=\/)eyJ[\w-]+\.[\w-]+\.[\w-]+/g;
+
 /** Query keys whose values are safe to log; the values of all others are left out. */
 const SAFE_QUERY_KEYS = ['service_id', 'plan_id', 'accepts_incomplete', 'operation', 'instance_id', 'limit', 'after'];
 const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
@@ -14,7 +17,7 @@ const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
 export function logAccess(request: FastifyRequest, reply: FastifyReply, log: Logger): void {
   const started = performance.now();
   reply.raw.once('close', () => {
-    const path = requestPath(request.url);
+    const path = requestPath(request.url).replace(JWT, '[token]');
     const status = reply.raw.writableFinished ? reply.raw.statusCode : 499;
     const ms = Math.round(performance.now() - started);
     const level = HEALTH_PATHS.has(path) ? 'debug' : status >= 500 ? 'warn' : 'info';

@@ -203,6 +203,10 @@ async function backups(): Promise<unknown> {
 
 it('keeps nothing of a token: not in the log, not in the state, not in the data folder', async () => {
   await outsider.get(backupPath(mine), { query: { storage: tokens[2] } });
+  await developer.send('POST', `/backup_instance/${mine}`, { query: { storage: tokens[0] } });
+  await developer.send('POST', `/restore_instance/${mine}/first`, { query: { from: tokens[0] } });
+  await developer.send('POST', `/restore_instance/${mine}/${tokens[0]}`);
+  await developer.send('POST', `/backup_instance/${tokens[0]}`);
   const secrets = tokens.flatMap((token) => token.split('.').slice(1));
   const dump: string[] = [];
   const tables = await broker.home.estate.state(
