@@ -32,7 +32,11 @@ export class RestorePointDto {
 }
 
 export class RestoredDto {
-  @ApiPropertyOptional({ type: BackupDto, description: 'What was restored; absent of an undo.' }) backup?: BackupDto;
+  @ApiPropertyOptional({
+    type: BackupDto,
+    description: 'What was restored; absent of an undo, and where it is of an instance that the caller may not see.',
+  })
+  backup?: BackupDto;
   @ApiProperty({ type: 'integer', nullable: true, description: 'In all tables; null of an undo.' })
   rows: number | null;
   @ApiProperty({ type: 'integer', nullable: true }) tables: number | null;

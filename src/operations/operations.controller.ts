@@ -2,7 +2,7 @@ import { Controller, Delete, Get, HttpCode, Param, Query, Req } from '@nestjs/co
 import { type FastifyRequest } from 'fastify';
 import { ApiBasicAuth, ApiOperation, ApiResponse, ApiTags } from '../http/api-docs.js';
 import { Realm } from '../auth/realm.js';
-import { type Right } from '../auth/rights.js';
+import { type Right, type Rights } from '../auth/rights.js';
 import { UserMay } from '../auth/user-may.js';
 import { OperationDto, operationDto, OperationListDto } from './operation.dto.js';
 import { Change } from '../http/change.js';
@@ -26,13 +26,16 @@ export class OperationsController {
   @ApiOperation({ summary: 'List operations, newest first', operationId: 'listOperations' })
   @ApiResponse({ status: 200, type: OperationListDto })
   @ApiResponse({ status: 400, description: '`invalid_request`, naming the parameter' })
-  async list(@Query() { instance_id, limit, after }: PageQuery): Promise<OperationListDto> {
+  async list(
+    @Query() { instance_id, limit, after }: PageQuery,
+    @Req() { rights }: FastifyRequest,
+  ): Promise<OperationListDto> {
     const { operations, next } = await this.operations.list({
       limit: limit ?? DEFAULT_LIMIT,
       ...(instance_id === undefined ? {} : { instanceId: instance_id }),
       ...(after === undefined ? {} : { after }),
     });
-    return { operations: operations.map(operationDto), next };
+    return { operations: await Promise.all(operations.map((each) => shown(each, rights))), next };
   }
 
   @Get(':id')
@@ -41,7 +44,7 @@ export class OperationsController {
   @ApiResponse({ status: 200, type: OperationDto })
   @ApiResponse({ status: 404, description: '`unknown_operation`' })
   async get(@Param('id') id: string, @Req() request: FastifyRequest): Promise<OperationDto> {
-    return operationDto(await this.#open(id, 'read', request));
+    return shown(await this.#open(id, 'read', request), request.rights);
   }
 
   @Delete(':id')
@@ -68,4 +71,17 @@ export class OperationsController {
     await rights.assert(right, operation.instanceId, unknownOperation());
     return operation;
   }
+}
+
+/** A restore's result tells of a backup, which may be of an instance that the caller may not see: it is left out then. */
+async function shown(operation: Operation, rights: Rights): Promise<OperationDto> {
+  const dto = operationDto(operation);
+  const { backup, ...rest } = dto.result ?? {};
+  const source = (backup as { instance_id?: string } | undefined)?.instance_id;
+  if (rights.all || source === undefined || source === operation.instanceId) return dto;
+  const open = await rights.assert('read', source).then(
+    () => true,
+    () => false,
+  );
+  return open ? dto : { ...dto, result: rest };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { backupPath } from '../support/backups.js';
-import { type Answer, type HttpClient } from '../support/client.js';
+import { type Answer, type HttpClient, type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { until } from '../support/until.js';
 import { foreignArchive, rawUpload, uploadPath } from '../support/uploads.js';
@@ -106,6 +106,23 @@ describe('a restore from another instance', () => {
     expect((await restore(outsider, theirs, mine, 'kept')).status).toBe(403);
     world.withdraw(world.users.outsider, world.space);
     expect((await restore(admin, theirs, mine, 'kept')).status).toBe(200);
+  });
+
+  it('shows the backup to those only who may see the instance that it is from', async () => {
+    const { body } = await restore(admin, theirs, mine, 'kept');
+    const { world } = cloud.controller;
+    const seen = async (by: HttpClient) => {
+      const one = await by.get(`/operations/${String(body['operation_id'])}`);
+      const list = await by.get('/operations', { query: { instance_id: theirs, limit: 1 } });
+      const [listed] = list.body['operations'] as Json[];
+      return [one.body, listed].map((each) => (each?.['result'] as Json)['backup']);
+    };
+    const backup = body['backup'] as object;
+    expect(await seen(admin)).toEqual([backup, backup]);
+    expect(await seen(await cloud.as('outsider'))).toEqual([undefined, undefined]);
+    world.grant(world.users.outsider, 'space_auditor', world.space);
+    expect(await seen(await cloud.as('outsider'))).toEqual([backup, backup]);
+    world.withdraw(world.users.outsider, world.space);
   });
 });
 
