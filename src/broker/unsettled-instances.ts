@@ -53,10 +53,17 @@ export class UnsettledInstances {
 
   async #remove({ id, state }: ServiceInstance): Promise<void> {
     if (state !== 'failed') this.#logger.warn(`instance ${id} is ${state} and nothing is at it: it is removed`);
-    const input = { failed: state !== 'deprovisioning' } satisfies DeprovisionInput;
+    const failed = state !== 'deprovisioning' || (await this.#wasFailed(id));
+    const input = { failed } satisfies DeprovisionInput;
     await this.operations.begin({ kind: 'deprovision', instanceId: id, input, ...byBroker() }, (manager) =>
       this.instances.change(id, [state], { state: 'deprovisioning' }, manager),
     );
+  }
+
+  /** Before the deprovision that left it: nobody uses it, and it must not become ready because its removal fails. */
+  async #wasFailed(id: string): Promise<boolean> {
+    const former = await this.operations.latest(id, ['deprovision']);
+    return (former?.input as DeprovisionInput | undefined)?.failed === true;
   }
 
   #applyAgain(instance: ServiceInstance): Promise<void> {

@@ -53,3 +53,26 @@ it('an instance that failed never becomes ready because its removal fails too', 
   await until('the broker to remove it', async () => !(await stateOf('failed')));
   await home.estate.expectExactlySoon([]);
 });
+
+it('an instance that failed never becomes ready, though its removal ended without a word and the next one fails', async () => {
+  const { platform, home } = broker;
+  expectDone(await platform.provision('left'), 201);
+  const [row] = await home.estate.state(`SELECT database FROM service_instance WHERE id = 'left'`);
+  const template = (is: boolean) =>
+    sql(server.superuserUrl(), `ALTER DATABASE "${String(row?.['database'])}" IS_TEMPLATE ${is}`);
+  await template(true);
+  await home.estate.state(`UPDATE service_instance SET state = 'failed' WHERE id = 'left'`);
+  expect((await platform.deprovision('left')).status).toBe(500);
+  await broker.stop();
+  await home.estate.state(`UPDATE service_instance SET state = 'deprovisioning' WHERE id = 'left'`);
+
+  broker = await startBroker({ home });
+  const removals = `SELECT state FROM operation WHERE instance_id = 'left' AND kind = 'deprovision'`;
+  await until('the next removal to fail', async () => {
+    const states = (await home.estate.state(removals)).map(({ state }) => state);
+    return states.length === 2 && states.every((state) => state === 'failed');
+  });
+  expect(await stateOf('left')).toEqual({ state: 'failed', diverged: false });
+  await template(false);
+  expectDone(await broker.platform.deprovision('left'), 200);
+});
