@@ -26,8 +26,9 @@ export class DeleteBackupHandler implements OperationHandler {
     private readonly look: BackupLook,
   ) {}
 
-  async run({ operation, signal }: OperationContext): Promise<Outcome> {
-    const backup = await this.#backup(operation);
+  async run(context: OperationContext): Promise<Outcome> {
+    const { signal } = context;
+    const backup = await this.#backup(context.operation);
     if (backup === undefined) return {};
     const storage = this.look.storageOf(backup);
     const manifest = manifestKey(backup.instanceId, backup.name);
@@ -37,12 +38,13 @@ export class DeleteBackupHandler implements OperationHandler {
       await storage.stat(archive, signal).catch((error: unknown) => {
         throw error instanceof ObjectNotFoundError ? elsewhere : error;
       });
+    await context.decide({});
     await storage.delete(manifest, signal);
     await storage.delete(archive, signal);
     return this.#gone(backup);
   }
 
-  /** A cancel or a failure comes too late once the manifest is gone. */
+  /** No cancel comes once the manifest is about to go; a failure comes too late once it is gone. */
   async undo(context: OperationContext): Promise<Outcome> {
     const backup = await this.#backup(context.operation);
     if (backup === undefined || this.look.elsewhere(backup) !== undefined) return {};

@@ -71,9 +71,11 @@ const undone: Flow = (inhabitant) => ({
   means: () => ([inhabitant.point, inhabitant.live] = [inhabitant.live, inhabitant.point ?? {}]),
 });
 
+const deletion: Flow = ({ id }) => ({ ask: () => world.broker.admin.delete(backupPath(id, 'base'), later) });
+
 /** Once the manifest is about to go, a cancel comes too late: the rest goes too. */
 const deleted: Flow = (inhabitant) => ({
-  ask: () => world.broker.admin.delete(backupPath(inhabitant.id, 'base'), later),
+  ...deletion(inhabitant),
   means: () => inhabitant.backups.delete('base'),
 });
 
@@ -149,9 +151,9 @@ it.each<[string, [Flow, Lane['end'], Moment][]]>([
   [
     'of deletions and undos',
     [
-      [deleted, 'cancelled', 'before file unlink .*json'],
-      [deleted, 'cancelled', 'after file unlink .*json'],
-      [deleted, 'cancelled', 'after file unlink .*dump'],
+      [deletion, 'cancelled', 'before SET memo = .*"decided":true'],
+      [deleted, 'succeeded', 'before file unlink .*json'],
+      [deleted, 'succeeded', 'after file unlink .*json'],
       [undo, 'cancelled', 'before SET phase = .*"swapping"'],
       [undo, 'cancelled', 'before SET memo = .*"intent":{'],
       [undone, 'succeeded', 'after SET memo = .*"intent":{'],
