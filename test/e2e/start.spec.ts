@@ -132,11 +132,14 @@ describe('npm start', () => {
   });
 });
 
+/** Debian's smallest system has no `ip`, but Perl; netdevice(7): SIOCSIFFLAGS, IFF_UP and IFF_RUNNING. */
+const LOOPBACK_UP = `perl -MSocket -e 'socket(my $s, PF_INET, SOCK_DGRAM, 0) or die $!; my $r = pack("a16 s x14", "lo", 0x41); ioctl($s, 0x8914, $r) or die $!'`;
+
 /** Runs the command where there is a loopback and no other network, and says which interfaces there are. */
 function withoutNetwork(command: string): string[] {
   // Who is not root may do so as in a namespace of its own, under its own name.
   const asUser = process.getuid?.() === 0 ? [] : ['--map-current-user', '--keep-caps'];
-  const script = `ip link set lo up && echo interfaces: $(tail -n +3 /proc/net/dev | cut -d: -f1) && exec ${command}`;
+  const script = `${LOOPBACK_UP} && echo interfaces: $(tail -n +3 /proc/net/dev | cut -d: -f1) && exec ${command}`;
   return ['unshare', '--net', ...asUser, 'sh', '-c', script];
 }
 
