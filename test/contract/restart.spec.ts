@@ -5,11 +5,13 @@ import { type Json } from '../support/client.js';
 import { type Cluster, startCluster } from '../support/cluster.js';
 import { type Credentials, credentialsOf, ids, MEDIUM, SERVICE, SMALL } from '../support/platform.js';
 import { sql } from '../support/sql.js';
+import { until } from '../support/until.js';
 
 let cluster: Cluster;
 let broker: SpawnedBroker;
 let old: Credentials;
 let fresh: Credentials;
+let sealedOld: unknown;
 
 const secondKey = { id: 'second', secret: randomBytes(32).toString('base64') };
 const firstKey = () => ({ id: 'first', secret: broker.home.encryptionKey });
@@ -35,7 +37,13 @@ beforeAll(async () => {
   broker = await spawnBroker({ cluster, config: catalogOf(small('1.0.0'), other) });
   for (const id of ['moves', 'stays', 'kept']) expectDone(await broker.platform.provision(id), 201);
   old = credentialsOf(await broker.platform.bind('stays', 'old'));
+  sealedOld = await sealed('old');
 });
+
+async function sealed(id: string): Promise<unknown> {
+  const rows = await broker.home.estate.state(`SELECT sealed_password FROM service_binding WHERE id = '${id}'`);
+  return rows[0]?.['sealed_password'];
+}
 
 afterAll(async () => {
   await broker?.stop();
@@ -67,11 +75,13 @@ describe('started with a catalog without the plan, a new first key and a second 
     expectRefused(await platform.provision('new'), 400, { says: /plan_id/ });
   });
 
-  it('credentials sealed with the old key are still read, new ones are sealed with the new key', async () => {
+  it('credentials sealed with the old key are read and sealed anew with the new key, as new ones are', async () => {
+    expect(sealedOld).toMatch(/^first\./);
     expect(credentialsOf(await broker.platform.binding('stays', 'old'))).toEqual(old);
     fresh = credentialsOf(await broker.platform.bind('stays', 'new'));
-    const rows = await broker.home.estate.state(`SELECT sealed_password FROM service_binding WHERE id = 'new'`);
-    expect(rows[0]?.['sealed_password']).toMatch(/^second\./);
+    expect(await sealed('new')).toMatch(/^second\./);
+    await until('the old one to be sealed anew', async () => /^second\./.test(String(await sealed('old'))));
+    expect(credentialsOf(await broker.platform.binding('stays', 'old'))).toEqual(old);
   });
 
   it('both passwords of the platform are taken', async () => {
@@ -81,6 +91,12 @@ describe('started with a catalog without the plan, a new first key and a second 
 });
 
 describe('started with a new version of the plan, without the old key and the old password', () => {
+  // As the state database was before the broker had sealed it anew.
+  beforeAll(() =>
+    broker.home.estate.state(
+      `UPDATE service_binding SET sealed_password = '${String(sealedOld)}' WHERE id = 'old' RETURNING id`,
+    ),
+  );
   beforeAll(() =>
     restarted({
       ...catalogOf(small('2.0.0', { connections: 7 }), other),

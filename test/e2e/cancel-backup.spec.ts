@@ -22,8 +22,8 @@ const base = new Map<Inhabitant, Inhabitant['live']>();
 beforeAll(async () => {
   world = await makeWorld();
   for (const n of [0, 1, 2, 3, 4, 5, 6]) {
-    // The last ones have archives of two parts.
-    const inhabitant = await settle(world, `some-${n}`, n > 3 ? 9 : 0);
+    // The first ones have archives of two parts.
+    const inhabitant = await settle(world, `some-${n}`, n < 3 ? 9 : 0);
     expect((await makeBackup(world.broker, inhabitant.id, { name: 'base' })).status).toBe(201);
     inhabitant.backups.set('base', 'local');
     base.set(inhabitant, inhabitant.live);
@@ -79,7 +79,7 @@ const deleted: Flow = (inhabitant) => ({
   means: () => inhabitant.backups.delete('base'),
 });
 
-/** Each on another inhabitant. What stands in a call of S3 comes last: the client gives such a call up in the end. */
+/** Each on another inhabitant. What stands in a statement comes last: it is given up first. */
 function each(...flows: [Flow, Lane['end'], Moment][]): Lane[] {
   return flows.map(([flow, end = 'cancelled', at], n) => {
     const inhabitant = some[n] as Inhabitant;
@@ -91,25 +91,25 @@ it.each<[string, [Flow, Lane['end'], Moment][]]>([
   [
     'before and during a dump, and during uploads to s3',
     [
-      [backupTo('local'), 'cancelled', 'before SET phase = .*"dumping"'],
-      [backupTo('local'), 'cancelled', 'before CREATE ROLE'],
-      [backupTo('local'), 'cancelled', 'after file write .*/spool/'],
-      [backupTo('local'), 'cancelled', 'before end of pg_dump'],
       [backupTo('s3'), 'cancelled', 'after http POST .*dump[?]uploads'],
       [backupTo('s3'), 'cancelled', 'before http PUT .*partNumber=2&'],
       [backupTo('s3'), 'cancelled', 'before http POST .*[?]uploadId'],
+      [backupTo('local'), 'cancelled', 'after file write .*/spool/'],
+      [backupTo('local'), 'cancelled', 'before end of pg_dump'],
+      [backupTo('local'), 'cancelled', 'before SET phase = .*"dumping"'],
+      [backupTo('local'), 'cancelled', 'before CREATE ROLE'],
     ],
   ],
   [
     'of what is spooled',
     [
-      [backupTo('local'), 'cancelled', 'before SET memo = .*"manifest":'],
-      [backupTo('local'), 'cancelled', 'after SET memo = .*"manifest":'],
       [backupTo('local'), 'cancelled', 'after file rename .*dump$'],
       [backupTo('local'), 'cancelled', 'after file rename .*json$'],
-      [backupTo('local'), 'cancelled', 'before SET state = .*"succeeded"'],
-      [backupTo('s3'), 'cancelled', 'before http PUT .*json'],
       [backupTo('s3'), 'cancelled', 'before file rm .*/spool/'],
+      [backupTo('s3'), 'cancelled', 'before http PUT .*json'],
+      [backupTo('local'), 'cancelled', 'before SET memo = .*"manifest":'],
+      [backupTo('local'), 'cancelled', 'after SET memo = .*"manifest":'],
+      [backupTo('local'), 'cancelled', 'before SET state = .*"succeeded"'],
     ],
   ],
   [

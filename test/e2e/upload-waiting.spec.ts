@@ -64,7 +64,10 @@ it('backups wait in the spool while their storage is away', async () => {
   away = Date.now();
   world.broker.child.send({ release: true });
   for (const inhabitant of all) {
-    const waits = async () => Boolean((await newest(inhabitant))['next_try_at']) && newest(inhabitant);
+    const waits = async () => {
+      const operation = await newest(inhabitant);
+      return operation['next_try_at'] ? operation : undefined;
+    };
     expect(await until('the first failure', waits)).toMatchObject({
       state: 'running',
       phase: 'uploading',
