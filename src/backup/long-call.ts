@@ -38,9 +38,10 @@ export class LongCall {
     switch (settled.state) {
       case 'queued':
       case 'running':
-        void reply.status(202).header('location', `/operations/${settled.id}`);
-        return operationDto(settled);
+        return accepted(settled, reply);
       case 'succeeded':
+        // Who wants no wait is told of the operation, also where it has ended by now.
+        if (waitMs === 0) return accepted(settled, reply);
         void reply.status(status);
         return { ...settled.result, operation_id: settled.id };
       case 'cancelled':
@@ -48,6 +49,11 @@ export class LongCall {
         throw failureOf(settled);
     }
   }
+}
+
+function accepted(operation: Operation, reply: FastifyReply): OperationDto {
+  void reply.status(202).header('location', `/operations/${operation.id}`);
+  return operationDto(operation);
 }
 
 /** What a failed or cancelled operation is to the caller who waited for it. */
