@@ -238,7 +238,7 @@ export class OperationStore {
     );
     return this.dataSource.query(
       `SELECT id, kind FROM operation WHERE state = 'queued' AND kind = ANY($2::text[])
-         AND (memo->>'node' = $1 OR (memo->>'node_until')::timestamptz < now()) LIMIT 100`,
+         AND (memo->>'node' = $1 OR (memo->>'node_until')::timestamptz < now()) ORDER BY id LIMIT 100`,
       [node, kinds],
     );
   }
@@ -250,7 +250,7 @@ export class OperationStore {
   stale(node: string): Promise<Operation[]> {
     return this.select(
       `WHERE state IN ('queued', 'running') AND ${OPEN_TO_NODE.replaceAll('$2', '$1')}
-         AND (created_at < now() - interval '1 minute' OR memo->>'node' IS NOT NULL) LIMIT 1000`,
+         AND (created_at < now() - interval '1 minute' OR memo->>'node' IS NOT NULL) ORDER BY id LIMIT 1000`,
       [node],
     );
   }
