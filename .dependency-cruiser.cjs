@@ -4,7 +4,7 @@ const only = (from, to) => ({
   comment: `src/${from} may import only: ${to.join(', ')}`,
   severity: 'error',
   from: { path: `^src/${from}/`, pathNot: '\\.spec\\.ts$' },
-  to: { path: '^src/', pathNot: [`^src/${from}/`, '^src/errors\\.ts$', ...to.map((name) => `^src/${name}/`)] },
+  to: { path: '^src/', pathNot: [`^src/${from}/`, '^src/(errors|upkeep)\\.ts$', ...to.map((name) => `^src/${name}/`)] },
 });
 
 module.exports = {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { LEFT_CLAIM_MS, LeftOperations } from '../operations/left-operations.js';
 import { type Operation } from '../operations/operation.entity.js';
 import { OperationsService } from '../operations/operations.service.js';
+import { Upkeep } from '../upkeep.js';
 import { ArchiveRemains } from './archive-remains.js';
 import { BackupService } from './backup.service.js';
 import { type Backup } from './backup.entity.js';
@@ -20,12 +20,10 @@ const REMOVAL_MS = LEFT_CLAIM_MS * 0.7;
 
 /** What has to be done for backups without anybody asking: retention, and what failures have left. */
 @Injectable()
-export class BackupJanitor {
+export class BackupJanitor extends Upkeep {
   readonly #logger = new Logger('BackupJanitor');
   /** When each may be tried again. */
   readonly #next = new Map<string, { at: number; pauseMs: number }>();
-  #stopped = new AbortController();
-  #running: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly operations: OperationsService,
@@ -34,36 +32,24 @@ export class BackupJanitor {
     private readonly remains: ArchiveRemains,
     private readonly uploads: LeftUploads,
     private readonly lost: LostOrphans,
-  ) {}
+  ) {
+    super(EVERY_MS);
+  }
 
   /** Before operations start: the spool is rid of what no operation needs. */
   prepare(stopping: AbortSignal): Promise<void> {
     return this.uploads.prepare(stopping);
   }
 
-  start(): void {
-    this.#stopped = new AbortController();
-    this.#running = this.#run(this.#stopped.signal);
-  }
-
-  /** Waits for what it is at. */
-  async stop(): Promise<void> {
-    this.#stopped.abort();
-    await this.#running;
-  }
-
-  async #run(stopped: AbortSignal): Promise<void> {
+  protected override async round(stopped: AbortSignal): Promise<void> {
     const steps = [
       () => this.#removeLeft(stopped),
       () => this.#removeOrphans(stopped),
       () => this.uploads.sweep(stopped),
     ];
-    while (!stopped.aborted) {
-      for (const step of steps) {
-        if (stopped.aborted) return;
-        await step().catch((error: unknown) => this.#later(stopped, error));
-      }
-      await pause(EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
+    for (const step of steps) {
+      if (stopped.aborted) return;
+      await step().catch((error: unknown) => this.#later(stopped, error));
     }
   }
 

@@ -36,8 +36,8 @@ export class DiscardedDatabases {
     this.#wake();
   }
 
-  /** When to look again. */
-  async round(everyMs: number, stopped: AbortSignal): Promise<void> {
+  /** Resolves when there is something to drop, or after `everyMs`. */
+  async untilWanted(everyMs: number, stopped: AbortSignal): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
     const either = { signal: AbortSignal.any([stopped, woken.signal]) };

@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { BrokerError } from '../errors.js';
 import { BindingStore } from '../instances/binding-store.js';
 import { PostgresServers } from '../postgres/postgres-servers.js';
 import { TenantDatabases } from '../postgres/tenant-databases.js';
+import { Upkeep } from '../upkeep.js';
 import { ForsakenBindings } from './forsaken-bindings.js';
 import { Resealing } from './resealing.js';
 import { UnsettledInstances } from './unsettled-instances.js';
@@ -15,10 +15,10 @@ const EVERY_MS = 15_000;
  * dropped. Never gives up.
  */
 @Injectable()
-export class BrokerJanitor {
+export class BrokerJanitor extends Upkeep {
   readonly #logger = new Logger('Janitor');
-  #stopped = new AbortController();
-  #running: Promise<void> = Promise.resolve();
+  /** What this node's former process held is to be taken up at once. */
+  #former = true;
 
   constructor(
     private readonly servers: PostgresServers,
@@ -27,36 +27,27 @@ export class BrokerJanitor {
     private readonly forsaken: ForsakenBindings,
     private readonly unsettled: UnsettledInstances,
     private readonly resealing: Resealing,
-  ) {}
-
-  /** Takes up at once what this node's former process held, then looks around from time to time. */
-  start(): void {
-    this.#stopped = new AbortController();
-    this.#running = this.#run(this.#stopped.signal);
+  ) {
+    super(EVERY_MS);
   }
 
-  /** Waits for what it is at. */
-  async stop(): Promise<void> {
-    this.#stopped.abort();
-    await this.#running;
+  override start(): void {
+    this.#former = true;
+    super.start();
   }
 
-  async #run(stopped: AbortSignal): Promise<void> {
-    let former = true;
-    while (!stopped.aborted) {
-      try {
-        if (former) await this.bindings.releaseFormer();
-        if (former) await this.resealing.all(stopped);
-        former = false;
-        await this.#round(stopped);
-      } catch (error) {
-        this.#logger.warn(`cleaning up goes on later: ${describe(error)}`);
-      }
-      await pause(EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
+  protected override async round(stopped: AbortSignal): Promise<void> {
+    try {
+      if (this.#former) await this.bindings.releaseFormer();
+      if (this.#former) await this.resealing.all(stopped);
+      this.#former = false;
+      await this.#lookAround(stopped);
+    } catch (error) {
+      this.#logger.warn(`cleaning up goes on later: ${describe(error)}`);
     }
   }
 
-  async #round(stopped: AbortSignal): Promise<void> {
+  async #lookAround(stopped: AbortSignal): Promise<void> {
     const [instances, bindings] = await Promise.all([this.unsettled.list(), this.forsaken.list()]);
     const health = await this.servers.health();
     const reachable = new Set(health.filter((server) => server.reachable).map(({ name }) => name));
